@@ -1,0 +1,48 @@
+// The order in which a stage works on micro-batches: one pure function, for the worker and for the
+// simulator alike, so that what is predicted is what runs.
+#pragma once
+
+#include "proto/ids.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace longhaul::proto {
+
+enum class ScheduleKind {
+  kGpipe,                  // all forwards, then all backwards
+  kOneForwardOneBackward,  // 1f1b: at most (stages - stage) micro-batches in flight
+};
+
+[[nodiscard]] std::string_view schedule_name(ScheduleKind kind);  // "gpipe", "1f1b"
+[[nodiscard]] std::optional<ScheduleKind> schedule_kind(std::string_view name);
+
+enum class ActionKind {
+  kForward,
+  kBackwardInput,   // gradients of the stage's inputs, which leave at once
+  kBackwardWeight,  // gradients of its parameters, while the network works
+};
+
+struct Action {
+  ActionKind kind{};
+  MicroBatchIndex micro_batch;
+
+  bool operator==(const Action&) const = default;
+};
+
+struct ScheduleShape {
+  StageIndex stage;
+  std::uint32_t stages = 1;
+  std::uint32_t micro_batches = 1;
+};
+
+// Every micro-batch appears once per action kind; backwards run in ascending order of micro-batch
+// in every schedule and stage, so that gradients accumulate in one order whatever the plan.
+[[nodiscard]] std::vector<Action> pipeline_schedule(ScheduleKind kind, ScheduleShape shape);
+
+// The most micro-batches whose forward is done and whose weight gradient is not, at any moment.
+[[nodiscard]] std::uint32_t peak_in_flight(const std::vector<Action>& schedule);
+
+}  // namespace longhaul::proto
