@@ -220,14 +220,14 @@ at::Tensor StageLinks::receive_tied_gradient(std::uint64_t step, StageIndex from
                         {at::kFloat, shape});
 }
 
-void StageLinks::send_parameter(std::uint64_t step, const std::string& name,
+void StageLinks::send_parameter(const Moment& moment, const std::string& name,
                                 const at::Tensor& parameter) {
-  send_tensor(StageIndex{0}, Kind::PARAMETER, {Kind::TRAINING, step, {}}, name, parameter);
+  send_tensor(StageIndex{0}, Kind::PARAMETER, moment, name, parameter);
 }
 
-at::Tensor StageLinks::receive_parameter(std::uint64_t step, StageIndex from, const std::string& name,
+at::Tensor StageLinks::receive_parameter(const Moment& moment, StageIndex from, const std::string& name,
                                          const proto::Shape& shape) {
-  return receive_tensor({from, Kind::PARAMETER, {Kind::TRAINING, step, {}}, name}, {at::kFloat, shape});
+  return receive_tensor({from, Kind::PARAMETER, moment, name}, {at::kFloat, shape});
 }
 
 void StageLinks::broadcast(const Moment& moment, const std::vector<double>& numbers) {

@@ -53,8 +53,8 @@ class StageLinks {
                           const at::Tensor& gradient);
   [[nodiscard]] at::Tensor receive_tied_gradient(std::uint64_t step, proto::StageIndex from,
                                                  const std::string& name, const proto::Shape& shape);
-  void send_parameter(std::uint64_t step, const std::string& name, const at::Tensor& parameter);
-  [[nodiscard]] at::Tensor receive_parameter(std::uint64_t step, proto::StageIndex from,
+  void send_parameter(const Moment& moment, const std::string& name, const at::Tensor& parameter);
+  [[nodiscard]] at::Tensor receive_parameter(const Moment& moment, proto::StageIndex from,
                                              const std::string& name, const proto::Shape& shape);
 
   // Numbers for every other stage, and from one of them; `count` at least `minimum`.

@@ -241,13 +241,13 @@ void TrainingLoop::sum_tied_gradients(std::uint64_t step) {
       const auto& used = stage_.graph.operators[op].parameters;
       if (std::find(used.begin(), used.end(), entry.index) == used.end()) continue;
       const StageIndex where = stage_.plan.stage_of(index);
-      const at::Tensor gradient =
+      at::Tensor gradient =
           where == stage_.stage
               ? entry.uses[local++].gradient
               : links_.receive_tied_gradient(step, where, name_of(index), parameter.shape);
-      sum = sum.defined() ? sum.add_(gradient) : gradient.clone();
+      sum = sum.defined() ? sum.add_(gradient) : gradient;  // ours was sent as a copy
     }
-    entry.uses.front().gradient.copy_(sum);
+    if (!sum.is_same(entry.uses.front().gradient)) entry.uses.front().gradient.copy_(sum);
   }
 }
 
@@ -385,9 +385,10 @@ void TrainingLoop::checkpoint(std::uint64_t steps_done) {
 }
 
 void TrainingLoop::export_model_to(std::uint64_t steps_done, const std::string& folder) {
+  const Moment moment{Phase::TRAINING, steps_done, proto::MicroBatchIndex{exports_++}};
   if (stage_.stage.value != 0) {
     for (const ParameterIndex parameter : owned_[stage_.stage.value]) {
-      links_.send_parameter(steps_done, stage_.graph.parameters[parameter.value].name,
+      links_.send_parameter(moment, stage_.graph.parameters[parameter.value].name,
                             stage_.parameters->parameter(parameter).master.clone());
     }
     return;
@@ -400,7 +401,7 @@ void TrainingLoop::export_model_to(std::uint64_t steps_done, const std::string& 
     const StageIndex owner = owner_of(index);
     held.push_back(owner == stage_.stage
                        ? stage_.parameters->parameter(index).master.to(at::kCPU)
-                       : links_.receive_parameter(steps_done, owner, parameter.name, parameter.shape));
+                       : links_.receive_parameter(moment, owner, parameter.name, parameter.shape));
     parameters.push_back(
         {parameter.name, f32_view(parameter.shape, {held.back().data_ptr<float>(),
                                                     static_cast<std::size_t>(held.back().numel())})});
