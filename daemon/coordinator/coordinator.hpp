@@ -1,0 +1,108 @@
+// The coordinator's state machine: membership, plans, jobs. It sees clock, network and store only
+// through interfaces, has no thread and no timer, and may be replayed on virtual time.
+#pragma once
+
+#include "daemon/coordinator/job.hpp"
+#include "daemon/coordinator/node_table.hpp"
+#include "daemon/coordinator/world.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace longhaul::daemon {
+
+// Who may do what, by the public key that CURVE proved (Z85).
+struct AccessList {
+  std::map<std::string, std::string> nodes;  // key -> the name that the node must give
+  std::set<std::string> operators;
+
+  [[nodiscard]] bool allows(const std::string& key) const {
+    return nodes.contains(key) || operators.contains(key);
+  }
+};
+
+class Coordinator {
+ public:
+  struct Options {
+    AccessList access;
+    milliseconds heartbeat_interval{2000};
+    // A LOST or INTERNAL failure waits this long for the failure that it follows from.
+    milliseconds failure_grace{1000};
+    std::size_t kept_jobs = 200;  // older ones that have ended are forgotten
+  };
+
+  // `state` is what the store holds. Jobs that were running go on: their nodes have the usual
+  // deadline to register again.
+  Coordinator(Options options, Clock& clock, Network& network, Store& store, StoredState state);
+
+  // Messages of a peer in the order in which it sent them. Throws proto::Failed if the store does not
+  // take what changed: the process must end then, and start again from the store.
+  void on_message(const proto::ControlPeer& from, wire::Envelope message);
+
+  // To be called several times per heartbeat interval. Throws like on_message.
+  void on_tick(TimePoint now);
+
+ private:
+  struct Watcher {
+    proto::ControlPeer peer;
+    std::uint64_t request = 0;
+    std::string job_id;
+    std::uint64_t next = 0;  // the first event that it has not been sent
+  };
+  struct NodeQuery {  // a ListNodes that waits for nodes
+    proto::ControlPeer peer;
+    std::uint64_t request = 0;
+    std::uint32_t ready = 0;
+  };
+  struct Outgoing {
+    proto::ControlPeer to;
+    wire::Envelope message;
+  };
+
+  void on_node_message(const proto::ControlPeer& from, const std::string& name,
+                       wire::Envelope message);
+  void on_operator_message(const proto::ControlPeer& from, wire::Envelope message);
+  void on_hello(const proto::ControlPeer& from, const std::string& name,
+                const wire::Envelope& message);
+  void reconcile(const std::string& node, const wire::NodeHello& hello);
+  void on_worker_event(const std::string& node, const wire::WorkerEvent& event);
+  void on_submit(const proto::ControlPeer& from, std::uint64_t request, const wire::SubmitJob& submit);
+  void on_watch(const proto::ControlPeer& from, std::uint64_t request, const wire::WatchJob& watch);
+  void on_cancel(const proto::ControlPeer& from, std::uint64_t request, const std::string& job_id);
+  void on_export(const proto::ControlPeer& from, std::uint64_t request, const wire::ExportJob& ask);
+  void lose_node(const std::string& name, const std::string& reason);
+
+  [[nodiscard]] Job* find_job(const std::string& job_id);
+  [[nodiscard]] wire::NodeStatus node_status(const Node& node) const;
+  [[nodiscard]] wire::NodeList node_list() const;
+  [[nodiscard]] std::uint32_t ready_nodes() const;
+
+  void reply(const proto::ControlPeer& to, std::uint64_t request, wire::Envelope message);
+  void refuse(const proto::ControlPeer& to, std::uint64_t request, const proto::Error& error);
+  void to_node(const std::string& name, wire::Envelope message);
+  void take(Job& job, JobEffects effects);
+  void forget_old_jobs();
+  void flush();  // commit, then send; a node that cannot be reached is lost, and so on
+  void answer_node_queries();
+  void feed_watchers(const std::vector<std::pair<std::string, wire::JobEvent>>& events);
+
+  Options options_;
+  Clock& clock_;
+  Network& network_;
+  Store& store_;
+  std::uint64_t epoch_ = 0;
+  NodeTable nodes_;
+  std::map<std::string, Job> jobs_;
+  std::vector<Watcher> watchers_;
+  std::vector<NodeQuery> node_queries_;
+  TimePoint last_tick_;
+  Transition transition_;              // of the message or tick that is being handled
+  std::deque<Outgoing> outgoing_;      // what to send once that is stored
+};
+
+}  // namespace longhaul::daemon

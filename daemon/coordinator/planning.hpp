@@ -1,0 +1,27 @@
+// From a submission and the free nodes to a plan that fits their memory.
+#pragma once
+
+#include "proto/control.pb.h"
+#include "proto/error.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace longhaul::daemon {
+
+struct PlanningRequest {
+  const wire::SubmitJob& submission;
+  std::string job_id;
+  std::uint64_t epoch = 0;
+  std::vector<wire::NodeInfo> free_nodes;       // in the order in which stages are given out
+  std::vector<std::string> busy;                // "node-3 is busy with job-2", for the refusal
+  std::vector<std::string> known_nodes;         // that a job may name as holders of its data
+};
+
+// Validates graph and job, splits the graph over the nodes by equal compute and checks that each
+// stage fits its device. The assignment is stage 0's. Errors: kConfiguration for the submission,
+// kResource for too few nodes or too little memory.
+[[nodiscard]] proto::Result<wire::Assignment> plan_job(const PlanningRequest& request);
+
+}  // namespace longhaul::daemon

@@ -1,0 +1,66 @@
+// A child process that dies with us, whose exit and standard error arrive on the Asio loop.
+#pragma once
+
+#include "proto/error.hpp"
+
+#include <boost/asio/io_context.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace longhaul::daemon {
+
+// How a process ended: with an exit status, or by a signal.
+struct ProcessExit {
+  bool signalled = false;
+  int code = 0;  // exit status, or the signal's number
+
+  [[nodiscard]] bool succeeded() const { return !signalled && code == 0; }
+  bool operator==(const ProcessExit&) const = default;
+};
+
+// "exited with status 3", "was killed by signal 9 (perhaps out of memory)".
+[[nodiscard]] std::string describe(const ProcessExit& exit);
+
+// Started in a process group of its own, so that Ctrl-C at a terminal reaches the parent alone, with
+// PR_SET_PDEATHSIG, so that it does not outlive the thread that started it: start children from a
+// thread that lives as long as the process. Inherits no descriptor but 0, 1 and 2.
+class ChildProcess {
+ public:
+  struct Options {
+    std::filesystem::path program;
+    std::vector<std::string> arguments;  // without the program's name
+    std::string input;                   // written to its standard input, which is then closed
+    // Each complete line of standard output or error, without its end, cut at 4096 bytes. Where
+    // `on_output` is empty, standard output goes to /dev/null.
+    std::function<void(std::string line)> on_output;
+    std::function<void(std::string line)> on_error;
+    // Once, after the process is gone and its output is drained. May destroy the ChildProcess.
+    std::function<void(ProcessExit)> on_exit;
+  };
+
+  // kResource if the system refuses a process; kConfiguration if the program cannot be executed: the
+  // message names the file and the reason.
+  [[nodiscard]] static proto::Result<std::unique_ptr<ChildProcess>> start(
+      boost::asio::io_context& loop, Options options);
+  ~ChildProcess();  // kills with SIGKILL and reaps a process that still runs
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  [[nodiscard]] pid_t id() const;
+  void signal(int number);  // nothing if it has exited
+  [[nodiscard]] const std::vector<std::string> last_error_lines() const;  // at most 20, oldest first
+
+ private:
+  class Impl;
+  explicit ChildProcess(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace longhaul::daemon
