@@ -57,7 +57,7 @@ class Tokenizer {
   std::shared_ptr<const WordSplitter> splitter_;
 };
 
-// Encodes text after text with a cache of words already seen (2 MiB). For one thread at a time.
+// Encodes text after text with a cache of words already seen (1 MiB). For one thread at a time.
 class TokenEncoder {
  public:
   using Sink = std::function<void(std::span<const TokenId>)>;
