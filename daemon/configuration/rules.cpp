@@ -2,6 +2,7 @@
 #include "daemon/configuration/rules.hpp"
 
 #include "daemon/configuration/printable.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 #include <glob.h>
@@ -22,7 +23,7 @@ std::string describe_found(const YamlNode& node) {
     case YamlNode::Kind::kMapping: return "a mapping";
     case YamlNode::Kind::kScalar: break;
   }
-  return fmt::format("{}`{}`", node.quoted ? "the text " : "", printable(node.text));
+  return (node.quoted ? "the text " : "") + proto::quoted(node.text);
 }
 
 // The whole text as a number; a leading '+' is YAML's, not from_chars's.
@@ -43,7 +44,7 @@ bool is_plain(const YamlNode& node) {
 std::string join(const std::vector<std::string_view>& words) {
   std::string text;
   for (const std::string_view word : words) {
-    text += fmt::format("{}`{}`", text.empty() ? "" : ", ", word);
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", word);
   }
   return text;
 }
@@ -91,8 +92,7 @@ std::vector<std::string> expand_glob(const std::filesystem::path& pattern) {
 void report_wrong(Reading& reading, const YamlNode& node, const std::string& path,
                   std::string_view expected) {
   reading.found(path, node.position);
-  reading.error_at(path, fmt::format("`{}` must be {}, not {}", path, expected,
-                                     describe_found(node)));
+  reading.error_at(path, fmt::format("{} must be {}, not {}", path, expected, describe_found(node)));
 }
 
 std::string Integer::describe() const {
@@ -182,7 +182,7 @@ std::optional<std::string> Path::read(Reading& reading, const YamlNode& node,
 }
 
 std::string Files::describe() const {
-  return fmt::format("a list of paths, in which `*`, `?` and `[...]` match; files end in {}",
+  return fmt::format("a list of paths, with * and ? if you like, of files that end in {}",
                      join(suffixes));
 }
 
@@ -239,7 +239,7 @@ bool read_items(Reading& reading, const YamlNode& node, const std::string& path,
   if (node.items.size() < minimum || node.items.size() > maximum) {
     const std::string range = minimum == maximum ? fmt::format("{}", minimum)
                                                  : fmt::format("{} to {}", minimum, maximum);
-    reading.error_at(path, fmt::format("`{}` must have {} items, not {}", path, range,
+    reading.error_at(path, fmt::format("{} must have {} items, not {}", path, range,
                                        node.items.size()));
     return false;
   }
@@ -256,7 +256,7 @@ bool is_name(std::string_view text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            c == '.' || c == '_' || c == '-';
   };
-  return !text.empty() && text.size() <= 64 && text.front() != '.' && text.front() != '-' &&
+  return !text.empty() && text.size() <= 128 && text.front() != '.' && text.front() != '-' &&
          std::all_of(text.begin(), text.end(), fits);
 }
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace longhaul::daemon {
@@ -47,6 +48,28 @@ struct Word {
   std::optional<Value> read(Reading& reading, const YamlNode& node, const std::string& path) const;
 };
 
+// One of a few words that stand for values.
+template <class T>
+struct Choice {
+  using Value = T;
+  std::vector<std::pair<std::string_view, T>> choices;
+
+  [[nodiscard]] std::string describe() const { return words().describe(); }
+  std::optional<T> read(Reading& reading, const YamlNode& node, const std::string& path) const {
+    const auto word = words().read(reading, node, path);
+    for (const auto& [name, value] : choices) {
+      if (word && *word == name) return value;
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] Word words() const {
+    Word result;
+    for (const auto& choice : choices) result.words.push_back(choice.first);
+    return result;
+  }
+};
+
 // Any text that `accepts`.
 struct Text {
   using Value = std::string;
@@ -77,7 +100,7 @@ struct Files {
   std::optional<Value> read(Reading& reading, const YamlNode& node, const std::string& path) const;
 };
 
-// Reports "`path` must be EXPECTED, not WHAT IS THERE".
+// Reports "PATH must be EXPECTED, not WHAT IS THERE".
 void report_wrong(Reading& reading, const YamlNode& node, const std::string& path,
                   std::string_view expected);
 
@@ -112,9 +135,9 @@ struct ListOf {
   }
 };
 
-// Names of jobs, nodes, sites and peers: 1 to 64 letters, digits, '.', '_' or '-', not beginning
+// Names of jobs, nodes, sites and peers: 1 to 128 letters, digits, '.', '_' or '-', not beginning
 // with a '.' or '-'.
 [[nodiscard]] bool is_name(std::string_view text);
-inline constexpr Text kName{"a name of 1 to 64 letters, digits, `.`, `_` or `-`", is_name};
+inline constexpr Text kName{"a name of at most 128 letters, digits, '.', '_' and '-'", is_name};
 
 }  // namespace longhaul::daemon

@@ -1,13 +1,12 @@
 // Reading a mapping by its table.
 #include "daemon/configuration/table.hpp"
 
-#include "daemon/configuration/printable.hpp"
 #include "proto/assert.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 
 namespace longhaul::daemon {
@@ -15,27 +14,6 @@ namespace {
 
 std::string child_path(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
-}
-
-// Levenshtein's distance, with the swap of two neighbours as one edit.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> before(b.size() + 1);
-  std::vector<std::size_t> above(b.size() + 1);
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(above.begin(), above.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t change = above[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
-      row[j] = std::min({above[j] + 1, row[j - 1] + 1, change});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-        row[j] = std::min(row[j], before[j - 2] + 1);
-      }
-    }
-    before = above;
-    above = row;
-  }
-  return above[b.size()];
 }
 
 // Where below `description` a mapping has the key: "training.optimizer"; nothing if nowhere.
@@ -54,18 +32,21 @@ std::optional<std::string> find_home(const MappingDescription& description, std:
 
 std::string unknown_key(const MappingDescription& description, const std::string& path,
                         const std::string& key) {
-  std::string message = fmt::format("unknown key `{}`", printable(key));
-  if (const std::string_view near = nearest_key(description, key); !near.empty()) {
-    return message + fmt::format("; did you mean `{}`?", near);
-  }
+  std::vector<std::string_view> known;
+  for (const KeyDescription& k : description.keys) known.push_back(k.key);
+  const std::string message = "unknown key " + proto::quoted(key);
+  if (std::string hint = proto::did_you_mean(key, known); !hint.empty()) return message + hint;
   if (const auto home = find_home(description, key, path)) {
-    return message + fmt::format("; it belongs into `{}`", *home);
+    return message + fmt::format("; it belongs into '{}'", *home);
   }
-  std::string known;
-  for (const KeyDescription& k : description.keys) {
-    known += fmt::format("{}`{}`", known.empty() ? "" : ", ", k.key);
-  }
-  return message + "; known here: " + known;
+  return message + fmt::format("; known here: {}", fmt::join(known, ", "));
+}
+
+// The documentation is Markdown; in a message its `code` reads 'code'.
+std::string plain(std::string_view documentation) {
+  std::string text(documentation);
+  std::replace(text.begin(), text.end(), '`', '\'');
+  return text;
 }
 
 // What a key that is missing stands for: its default, or an empty mapping with defaults of its own.
@@ -76,26 +57,14 @@ std::optional<YamlNode> missing_value(const KeyDescription& key, Position positi
     return std::move(*value);
   }
   if (key.mapping != nullptr && !key.list) {
-    return YamlNode{.kind = YamlNode::Kind::kMapping, .position = position};
+    YamlNode empty;
+    empty.position = position;
+    return empty;
   }
   return std::nullopt;
 }
 
 }  // namespace
-
-std::string_view nearest_key(const MappingDescription& description, std::string_view key) {
-  std::string_view nearest;
-  std::size_t least = std::min<std::size_t>(3, std::max<std::size_t>(2, key.size() / 2));
-  if (key.size() > 64) return nearest;
-  for (const KeyDescription& candidate : description.keys) {
-    const std::size_t distance = edit_distance(key, candidate.key);
-    if (distance < least) {
-      least = distance;
-      nearest = candidate.key;
-    }
-  }
-  return nearest;
-}
 
 void read_mapping(
     Reading& reading, const MappingDescription& description, const YamlNode& node,
@@ -117,7 +86,7 @@ void read_mapping(
     }
     const YamlMember*& first = present[static_cast<std::size_t>(key - description.keys.begin())];
     if (first != nullptr) {
-      reading.error(member.position, fmt::format("duplicate key `{}`; it stands in line {} already",
+      reading.error(member.position, fmt::format("duplicate key '{}'; it stands in line {} already",
                                                  member.key, first->position.line));
     } else {
       first = &member;
@@ -132,7 +101,7 @@ void read_mapping(
       read_key(i, member->value, key_path);
     } else if (key.presence.kind == Presence::Kind::kRequired) {
       reading.error(reading.position(path),
-                    fmt::format("missing key `{}`: {}", key_path, key.documentation));
+                    fmt::format("missing key '{}': {}", key_path, plain(key.documentation)));
       reading.mark_wrong(key_path);
     } else if (const auto value = missing_value(key, reading.position(path))) {
       read_key(i, *value, key_path);

@@ -49,10 +49,6 @@ void read_mapping(
     const std::string& path,
     const std::function<void(std::size_t, const YamlNode&, const std::string&)>& read_key);
 
-// The longest of the table's own keys that `key` could be a misspelling of; empty if none is near.
-[[nodiscard]] std::string_view nearest_key(const MappingDescription& description,
-                                           std::string_view key);
-
 template <class T>
 class Table : public MappingDescription {
  public:
@@ -118,12 +114,10 @@ class Table : public MappingDescription {
     } else {
       auto& place = locate(target, store);
       using Place = std::remove_reference_t<decltype(place)>;
-      if constexpr (std::is_assignable_v<Place&, Value> && !std::is_arithmetic_v<Place>) {
-        place = std::move(value);
-      } else if constexpr (std::is_arithmetic_v<Place>) {
+      if constexpr (std::is_arithmetic_v<Place>) {
         place = static_cast<Place>(value);  // the rule's range fits
       } else {
-        place = Place(value.begin(), value.end());
+        place = std::move(value);
       }
     }
   }

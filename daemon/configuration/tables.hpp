@@ -5,12 +5,7 @@
 #include "daemon/configuration/table.hpp"
 #include "proto/job.pb.h"
 
-#include <cstdint>
-
 namespace longhaul::daemon {
-
-inline constexpr std::uint64_t kMaxSteps = 1'000'000'000;
-inline constexpr std::uint64_t kMaxBatch = 1u << 20;
 
 [[nodiscard]] const Table<wire::Job>& job_table();
 [[nodiscard]] const Table<CoordinatorConfiguration>& coordinator_table();

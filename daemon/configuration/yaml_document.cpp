@@ -3,6 +3,7 @@
 #include "daemon/configuration/yaml_document.hpp"
 
 #include "daemon/configuration/printable.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
@@ -37,7 +38,7 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t) override {
-    add({.kind = YamlNode::Kind::kNull, .position = position_of(mark)});
+    add(node(YamlNode::Kind::kNull, mark));
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { refuse_alias(position_of(mark)); }
   void OnAnchor(const YAML::Mark& mark, const std::string&) override {
@@ -47,21 +48,21 @@ class TreeBuilder final : public YAML::EventHandler {
                 const std::string& value) override {
     // yaml-cpp's tag of a plain scalar is "?", that of a quoted one "!".
     if (tag != "?" && tag != "!") refuse_tag(mark, tag);
-    add({.kind = YamlNode::Kind::kScalar,
-         .position = position_of(mark),
-         .text = value,
-         .quoted = tag == "!"});
+    YamlNode scalar = node(YamlNode::Kind::kScalar, mark);
+    scalar.text = value;
+    scalar.quoted = tag == "!";
+    add(std::move(scalar));
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
                        YAML::EmitterStyle::value) override {
     if (!tag.empty() && tag != "?") refuse_tag(mark, tag);
-    open({.kind = YamlNode::Kind::kSequence, .position = position_of(mark)});
+    open(node(YamlNode::Kind::kSequence, mark));
   }
   void OnSequenceEnd() override { close(); }
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
                   YAML::EmitterStyle::value) override {
     if (!tag.empty() && tag != "?") refuse_tag(mark, tag);
-    open({.kind = YamlNode::Kind::kMapping, .position = position_of(mark)});
+    open(node(YamlNode::Kind::kMapping, mark));
   }
   void OnMapEnd() override { close(); }
 
@@ -71,43 +72,50 @@ class TreeBuilder final : public YAML::EventHandler {
     bool has_key = false;  // kMapping: the next event is the value of the last member
   };
 
+  static YamlNode node(YamlNode::Kind kind, const YAML::Mark& mark) {
+    YamlNode result;
+    result.kind = kind;
+    result.position = position_of(mark);
+    return result;
+  }
+
   [[noreturn]] static void refuse_alias(Position position) {
     throw Refused{position, "anchors and aliases are not supported; write the value out"};
   }
   [[noreturn]] static void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
     throw Refused{position_of(mark),
-                  fmt::format("the tag `{}` is not supported; leave it out", printable(tag))};
+                  fmt::format("the tag {} is not supported; leave it out", proto::quoted(tag))};
   }
 
-  void open(YamlNode node) {
-    if (expects_key()) throw Refused{node.position, "a key must be text, not a list or a mapping"};
+  void open(YamlNode opened) {
+    if (expects_key()) throw Refused{opened.position, "a key must be text, not a list or a mapping"};
     if (open_.size() == kMaxYamlDepth) {
-      throw Refused{node.position, fmt::format("nested deeper than {} levels", kMaxYamlDepth)};
+      throw Refused{opened.position, fmt::format("nested deeper than {} levels", kMaxYamlDepth)};
     }
-    open_.push_back({.node = std::move(node)});
+    open_.push_back({std::move(opened)});
   }
 
   void close() {
-    YamlNode node = std::move(open_.back().node);
+    YamlNode closed = std::move(open_.back().node);
     open_.pop_back();
-    add(std::move(node));
+    add(std::move(closed));
   }
 
-  void add(YamlNode node) {
+  void add(YamlNode added) {
     if (++nodes_ > kMaxYamlNodes) {
-      throw Refused{node.position, fmt::format("more than {} values", kMaxYamlNodes)};
+      throw Refused{added.position, fmt::format("more than {} values", kMaxYamlNodes)};
     }
     if (open_.empty()) {
-      root_ = std::move(node);
+      root_ = std::move(added);
     } else if (open_.back().node.kind == YamlNode::Kind::kSequence) {
-      open_.back().node.items.push_back(std::move(node));
+      open_.back().node.items.push_back(std::move(added));
     } else if (expects_key()) {
-      if (node.kind == YamlNode::Kind::kNull) throw Refused{node.position, "a key is missing here"};
+      if (added.kind == YamlNode::Kind::kNull) throw Refused{added.position, "a key is missing here"};
       open_.back().node.members.push_back(
-          {.key = std::move(node.text), .position = node.position, .value = {}});
+          {.key = std::move(added.text), .position = added.position, .value = {}});
       open_.back().has_key = true;
     } else {
-      open_.back().node.members.back().value = std::move(node);
+      open_.back().node.members.back().value = std::move(added);
       open_.back().has_key = false;
     }
   }
