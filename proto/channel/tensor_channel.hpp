@@ -10,6 +10,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -46,12 +47,18 @@ class TensorChannel {
     PlanEpoch epoch;
     CurveKeyPair keys;
     std::size_t max_payload_bytes = kMaxTensorPayloadBytes;
+    // A peer that was named by accept() or dial() and has not linked after this: on_error, kLost.
+    std::chrono::milliseconds link_timeout{60'000};
+    // How long closing the context may wait for messages that ZeroMQ took and has not yet sent.
+    std::chrono::milliseconds linger{5'000};
     // A message of this epoch from an allowed peer, in order. `header.from_stage` is verified
     // against the peer's key. Checksum, codec and shape are the receiver's to check.
     std::function<void(wire::TensorHeader, Payload)> on_message;
     // Peer introduced itself and was answered: messages flow both ways.
     std::function<void(StageIndex)> on_linked;
-    // A frame that was refused, or a lost sequence number: the link cannot be trusted any more.
+    // A frame that was refused, a lost sequence number, a lost connection (kLost): the link cannot
+    // be trusted any more. Told once; afterwards nothing is received from this peer, and what is
+    // sent to it is dropped.
     std::function<void(StageIndex, Error)> on_error;
   };
 

@@ -1,0 +1,86 @@
+// One stage's file of a checkpoint: what it says about itself, and writing and reading it.
+#pragma once
+
+#include "compnode/files/safetensors_file.hpp"
+#include "compnode/files/tensor_view.hpp"
+#include "proto/error.hpp"
+#include "proto/ids.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace longhaul::compnode {
+
+// What a stage keeps per parameter; all fp32, in the parameter's shape.
+enum class StateRole {
+  kParameter,  // "parameter/NAME": under bf16 the master weights
+  kExpAvg,     // "exp_avg/NAME": AdamW's first moment
+  kExpAvgSq,   // "exp_avg_sq/NAME": its second
+};
+inline constexpr StateRole kStateRoles[] = {StateRole::kParameter, StateRole::kExpAvg,
+                                            StateRole::kExpAvgSq};
+[[nodiscard]] std::string state_name(StateRole role, std::string_view parameter);
+
+// Everything beside tensors that a run continues from; alike in all files of a checkpoint.
+struct CheckpointInfo {
+  std::uint64_t step = 0;         // steps applied
+  std::uint64_t seed = 0;         // randomness is counted from seed and step: no other state
+  std::uint64_t data_cursor = 0;  // the sampler's position
+  std::string graph;              // fingerprint(graph)
+  std::string run;                // the job's id: files of two runs never make one checkpoint
+
+  bool operator==(const CheckpointInfo&) const = default;
+};
+
+struct StagePlace {
+  std::uint32_t stage = 0;
+  std::uint32_t stages = 1;
+
+  bool operator==(const StagePlace&) const = default;
+};
+
+// A tensor and whatever keeps its bytes alive and unchanged.
+struct OwnedTensor {
+  std::string name;  // state_name(...)
+  TensorView view;
+  std::shared_ptr<const void> owner;
+};
+
+struct StageSnapshot {
+  CheckpointInfo info;
+  StagePlace place;
+  std::vector<OwnedTensor> tensors;
+};
+
+// DIRECTORY/step-00000050/stage-0-of-4.safetensors
+[[nodiscard]] std::filesystem::path stage_file_path(const std::filesystem::path& directory,
+                                                    std::uint64_t step, StagePlace place);
+
+// Writes the snapshot's file, atomically, and returns its path; makes the folders. Errors are
+// kResource and name the path.
+[[nodiscard]] proto::Result<std::filesystem::path> write_stage_file(
+    const std::filesystem::path& directory, const StageSnapshot& snapshot);
+
+// A stage's file, open. `verify` reads all of it against its checksum; before that only the header
+// is checked.
+class StageFile {
+ public:
+  [[nodiscard]] static proto::Result<StageFile> open(const std::filesystem::path& path);
+  [[nodiscard]] proto::Result<void> verify() const;
+
+  [[nodiscard]] const CheckpointInfo& info() const { return info_; }
+  [[nodiscard]] StagePlace place() const { return place_; }
+  [[nodiscard]] const TensorMap& tensors() const { return file_.tensors(); }
+
+ private:
+  SafetensorsFile file_;
+  CheckpointInfo info_;
+  StagePlace place_;
+  std::uint64_t checksum_ = 0;
+};
+
+}  // namespace longhaul::compnode

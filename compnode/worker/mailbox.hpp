@@ -1,0 +1,63 @@
+// Where messages from other workers wait until the executor asks for them by name.
+#pragma once
+
+#include "proto/channel/tensor_channel.hpp"
+#include "proto/error.hpp"
+#include "proto/ids.hpp"
+#include "proto/tensor.pb.h"
+
+#include <compare>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+
+namespace longhaul::compnode {
+
+// Where in the run a message belongs.
+struct Moment {
+  wire::TensorHeader::Phase phase = wire::TensorHeader::TRAINING;
+  std::uint64_t step = 0;
+  proto::MicroBatchIndex micro_batch;
+
+  auto operator<=>(const Moment&) const = default;
+};
+
+struct MessageKey {
+  proto::StageIndex from;
+  wire::TensorHeader::Kind kind = wire::TensorHeader::UNSPECIFIED;
+  Moment moment;
+  std::string name;
+
+  auto operator<=>(const MessageKey&) const = default;
+};
+
+[[nodiscard]] MessageKey key_of(const wire::TensorHeader& header);
+
+struct Message {
+  wire::TensorHeader header;
+  proto::Payload payload;
+};
+
+// Filled on the loop thread, emptied on the executor's. Payloads count as tensor memory.
+class Mailbox {
+ public:
+  // False if a message of this key is waiting already: the peer does not keep to the protocol.
+  [[nodiscard]] bool put(MessageKey key, Message message);
+
+  // Waits for the message. Throws proto::Failed with the error of close().
+  [[nodiscard]] Message take(const MessageKey& key);
+
+  // Every take(), waiting or to come, fails with the first error given.
+  void close(proto::Error error);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<MessageKey, Message> messages_;
+  std::optional<proto::Error> closed_;
+};
+
+}  // namespace longhaul::compnode

@@ -1,0 +1,151 @@
+// Loads data, weights and checkpoints for one stage.
+#include "compnode/worker/preparation.hpp"
+
+#include "compnode/files/checkpoint_store.hpp"
+#include "compnode/files/model_export.hpp"
+#include "compnode/files/model_weights.hpp"
+#include "proto/job.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace longhaul::compnode {
+namespace {
+
+using proto::Error;
+using proto::Result;
+
+Result<void> load_weights(PreparedStage& stage) {
+  auto weights = ModelWeights::open(stage.job.model().from(), stage.graph);
+  if (!weights) return weights.error();
+  for (StageParameter& entry : stage.parameters->parameters()) {
+    Result<void> read;
+    stage.parameters->fill(entry.index, [&](std::span<float> values) {
+      read = read_f32(weights->parameter(entry.index), values);
+    });
+    if (!read) return read.error();
+  }
+  stage.parameters->refresh_working_copies();
+  return {};
+}
+
+void copy_state(const Checkpoint& checkpoint, StateRole role, const std::string& name, at::Tensor& to) {
+  at::Tensor host = at::empty(to.sizes(), at::kFloat);
+  read_f32(checkpoint.state(role, name),
+           {host.data_ptr<float>(), static_cast<std::size_t>(host.numel())})
+      .value();
+  to.copy_(host);
+}
+
+Result<void> load_checkpoint(PreparedStage& stage) {
+  auto checkpoint = open_latest(stage.job.resume(), stage.graph);
+  if (!checkpoint) return checkpoint.error();
+  const CheckpointInfo& info = checkpoint->info();
+  if (info.seed != stage.job.training().seed()) {
+    return proto::configuration_error(
+        fmt::format("{}: the checkpoint was made with seed {}, the job has seed {}; give the job "
+                    "that seed to continue it",
+                    checkpoint->path().string(), info.seed, stage.job.training().seed()));
+  }
+  for (std::size_t i = 0; i < stage.parameters->parameters().size(); ++i) {
+    StageParameter& entry = stage.parameters->parameters()[i];
+    const std::string& name = stage.graph.parameters[entry.index.value].name;
+    copy_state(*checkpoint, StateRole::kParameter, name, entry.master);
+    copy_state(*checkpoint, StateRole::kExpAvg, name, stage.optimizer->moments()[i].mean);
+    copy_state(*checkpoint, StateRole::kExpAvgSq, name, stage.optimizer->moments()[i].variance);
+  }
+  stage.parameters->refresh_working_copies();
+  stage.first_step = info.step;
+  stage.data_cursor = info.data_cursor;
+  return {};
+}
+
+proto::ShapeBinding binding_of(const wire::Job& job) {
+  return {static_cast<std::int64_t>(job.training().micro_batch()),
+          static_cast<std::int64_t>(job.data().sequence_length())};
+}
+
+Result<void> open_data(PreparedStage& stage) {
+  if (!stage.plan.stages[stage.stage.value].has_data) return {};
+  const auto vocabulary = vocabulary_size(stage.graph, stage.shapes);
+  if (!vocabulary) return vocabulary.error();
+  auto data = TokenDataset::open(stage.job.data(), {.vocabulary_size = *vocabulary, .progress = {}});
+  if (!data) return data.error();
+  stage.data.emplace(std::move(*data));
+  return {};
+}
+
+Result<void> load_state(PreparedStage& stage) {
+  if (!stage.job.resume().empty()) return load_checkpoint(stage);
+  if (!stage.job.model().from().empty()) return load_weights(stage);
+  stage.parameters->initialise(stage.job.training().seed());
+  return {};
+}
+
+}  // namespace
+
+Result<std::int64_t> vocabulary_size(const proto::Graph& graph, const std::vector<proto::Shape>& shapes) {
+  if (graph.logits) return shapes[graph.value_of(*graph.logits).value].back();
+  for (const proto::Operator& op : graph.operators) {
+    if (op.kind == proto::OperatorKind::kEmbedding) {
+      return graph.parameters[op.parameters.front().value].shape.front();
+    }
+  }
+  return proto::configuration_error("the graph names no `logits` and has no embedding, so that the "
+                                    "size of its vocabulary is unknown; name the logits' operator");
+}
+
+Result<std::unique_ptr<PreparedStage>> prepare(const wire::Assignment& assignment) {
+  auto stage = std::make_unique<PreparedStage>();
+  if (auto valid = proto::validate_job(assignment.job()); !valid) return valid.error();
+  stage->job = assignment.job();
+  stage->job_id = assignment.job_id();
+  auto graph = proto::Graph::from_wire(assignment.graph());
+  if (!graph) return graph.error();
+  stage->graph = std::move(*graph);
+  auto plan = proto::Plan::from_wire(assignment.plan(), stage->graph);
+  if (!plan) return plan.error();
+  stage->plan = std::move(*plan);
+  if (assignment.stage() >= stage->plan.stages.size()) {
+    return Error{proto::ErrorKind::kInternal, "the assignment names a stage that the plan lacks"};
+  }
+  stage->stage = proto::StageIndex{assignment.stage()};
+  auto shapes = proto::infer_shapes(stage->graph, binding_of(stage->job));
+  if (!shapes) return shapes.error();
+  stage->shapes = std::move(*shapes);
+
+  const proto::Stage& placed = stage->plan.stages[stage->stage.value];
+  stage->device = parse_device(placed.device);
+  stage->precision = stage->job.training().precision() == "bf16" ? at::kBFloat16 : at::kFloat;
+  if (auto opened = open_data(*stage); !opened) return opened.error();
+  stage->parameters = std::make_unique<ParameterStore>(
+      stage->graph, stage->plan, stage->stage,
+      ParameterStore::Options{stage->device, stage->precision, true});
+  stage->optimizer = std::make_unique<AdamW>(*stage->parameters, stage->job.training().optimizer());
+  if (auto loaded = load_state(*stage); !loaded) return loaded.error();
+  return stage;
+}
+
+std::vector<Error> preflight(const wire::SubmitJob& submission) {
+  std::vector<Error> errors;
+  const auto note = [&](const auto& result) {
+    if (!result) errors.push_back(result.error());
+    return result.has_value();
+  };
+  const wire::Job& job = submission.job();
+  note(proto::validate_job(job));
+  const auto graph = proto::Graph::from_wire(submission.graph());
+  if (!note(graph) || job.training().micro_batch() == 0 || job.data().sequence_length() == 0) return errors;
+  const auto shapes = proto::infer_shapes(*graph, binding_of(job));
+  if (!note(shapes)) return errors;
+  if (!job.model().from().empty()) note(ModelWeights::open(job.model().from(), *graph));
+  if (const auto vocabulary = vocabulary_size(*graph, *shapes); note(vocabulary)) {
+    note(TokenDataset::check(job.data(), *vocabulary));
+  }
+  if (!job.resume().empty()) note(open_latest(job.resume(), *graph));
+  if (!job.export_directory().empty()) note(check_export_folder(job.export_directory()));
+  return errors;
+}
+
+}  // namespace longhaul::compnode

@@ -1,0 +1,293 @@
+// Tensors to messages and back: encoding, checking, counting.
+#include "compnode/worker/stage_links.hpp"
+
+#include "compression/codec.hpp"
+#include "proto/assert.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace longhaul::compnode {
+namespace {
+
+using proto::Boundary;
+using proto::StageIndex;
+using Kind = wire::TensorHeader;
+
+std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()};
+}
+
+wire::ElementType element_type(at::ScalarType type) {
+  if (type == at::kFloat) return wire::FLOAT32;
+  if (type == at::kBFloat16) return wire::BFLOAT16;
+  LONGHAUL_ASSERT(type == at::kLong);
+  return wire::INT64;
+}
+
+compression::Codec codec_for(at::ScalarType type) {
+  if (type == at::kFloat) return compression::Codec::kDenseFp32;
+  if (type == at::kBFloat16) return compression::Codec::kDenseBf16;
+  return compression::Codec::kIntegers;
+}
+
+bool is_backward(wire::TensorHeader::Kind kind) { return kind == Kind::GRADIENT; }
+
+}  // namespace
+
+StageLinks::StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options, Send send)
+    : graph_(graph), plan_(plan), options_(std::move(options)), send_(std::move(send)) {
+  for (const Boundary& boundary : proto::boundaries(graph, plan)) {
+    if (boundary.to == options_.self) (boundary.data ? data_in_ : in_).push_back(boundary);
+    if (boundary.from == options_.self) (boundary.data ? data_out_ : out_).push_back(boundary);
+  }
+}
+
+bool StageLinks::expects(const wire::TensorHeader& header) const {
+  const StageIndex from{header.from_stage()};
+  const auto matches = [&](const std::vector<Boundary>& boundaries, bool incoming) {
+    return std::any_of(boundaries.begin(), boundaries.end(), [&](const Boundary& boundary) {
+      return (incoming ? boundary.from : boundary.to) == from &&
+             graph_.value_name(boundary.value) == header.name();
+    });
+  };
+  switch (header.kind()) {
+    case Kind::ACTIVATION: return matches(in_, true);
+    case Kind::GRADIENT: return matches(out_, false);
+    case Kind::DATA: return matches(data_in_, true);
+    case Kind::TIED_GRADIENT:
+    case Kind::PARAMETER: return true;  // named by the parameter; asked for by name only
+    case Kind::STEP_NORMS:
+    case Kind::EVALUATED: return header.name().empty();
+    default: return false;
+  }
+}
+
+proto::Result<void> StageLinks::deliver(wire::TensorHeader header, proto::Payload payload) {
+  MessageKey key = key_of(header);
+  if (!expects(header)) {
+    return proto::Error{proto::ErrorKind::kInternal,
+                        fmt::format("stage {} sent a message that this stage does not expect: kind "
+                                    "{}, tensor '{}'",
+                                    header.from_stage(), static_cast<int>(header.kind()), header.name())};
+  }
+  if (!mailbox_.put(std::move(key), {std::move(header), std::move(payload)})) {
+    return proto::Error{proto::ErrorKind::kInternal, "a peer sent the same tensor twice"};
+  }
+  return {};
+}
+
+proto::Failed StageLinks::broken(const MessageKey& key, const std::string& why) const {
+  return proto::Failed({proto::ErrorKind::kInternal,
+                        fmt::format("link from stage {} to stage {}, step {}, micro-batch {}, tensor "
+                                    "'{}': {}",
+                                    key.from.value, options_.self.value, key.moment.step + 1,
+                                    key.moment.micro_batch.value, key.name, why)});
+}
+
+proto::Shape StageLinks::shape_of(proto::ValueIndex value, std::int64_t sequences) const {
+  proto::Shape shape = options_.shapes[value.value];
+  shape.front() = sequences;  // the first extent is the micro-batch's, for every boundary
+  return shape;
+}
+
+void StageLinks::count(StageIndex to, wire::TensorHeader::Kind kind, const Traffic& traffic) {
+  const std::lock_guard lock(traffic_mutex_);
+  Traffic& total = traffic_[{to.value, is_backward(kind)}];
+  total.bytes += traffic.bytes;
+  total.dense_bytes += traffic.dense_bytes;
+}
+
+void StageLinks::send_tensor(StageIndex to, wire::TensorHeader::Kind kind, const Moment& moment,
+                             const std::string& name, const at::Tensor& tensor) {
+  auto owner = std::make_shared<at::Tensor>(tensor.to(at::kCPU).contiguous());
+  wire::TensorHeader header;
+  header.set_kind(kind);
+  header.set_phase(moment.phase);
+  header.set_step(moment.step);
+  header.set_micro_batch(moment.micro_batch.value);
+  header.set_name(name);
+  header.set_element_type(element_type(tensor.scalar_type()));
+  for (const std::int64_t extent : tensor.sizes()) header.add_shape(extent);
+  const compression::Codec codec = codec_for(tensor.scalar_type());
+  header.set_codec(static_cast<std::uint32_t>(codec));
+  proto::Payload payload{bytes_of(*owner), owner};
+  if (codec == compression::Codec::kIntegers) {
+    const auto* values = owner->data_ptr<std::int64_t>();
+    auto encoded = std::make_shared<std::vector<std::byte>>(
+        compression::encode_integers({values, static_cast<std::size_t>(owner->numel())}).value());
+    payload = {*encoded, encoded};
+  }
+  header.set_checksum(compression::checksum(payload.bytes));
+  count(to, kind,
+        {header.ByteSizeLong() + payload.bytes.size(), static_cast<std::uint64_t>(tensor.numel()) * 4});
+  send_(to, std::move(header), std::move(payload));
+}
+
+at::Tensor StageLinks::receive_tensor(const MessageKey& key, const Expected& expected) {
+  Message message = mailbox_.take(key);
+  const wire::TensorHeader& header = message.header;
+  if (header.element_type() != element_type(expected.type) ||
+      header.codec() != static_cast<std::uint32_t>(codec_for(expected.type)) ||
+      !std::equal(header.shape().begin(), header.shape().end(), expected.shape.begin(),
+                  expected.shape.end())) {
+    throw broken(key, "another type or shape than the plan's");
+  }
+  if (compression::checksum(message.payload.bytes) != header.checksum()) {
+    throw broken(key, "the payload's checksum is wrong");
+  }
+  const auto elements = static_cast<std::size_t>(proto::element_count(expected.shape));
+  if (expected.type == at::kLong) {
+    at::Tensor integers = at::empty(expected.shape, at::kLong);
+    const auto decoded = compression::decode_integers(message.payload.bytes,
+                                                      {integers.data_ptr<std::int64_t>(), elements});
+    if (!decoded) throw broken(key, decoded.error().message);
+    return integers.to(options_.device);
+  }
+  const auto dense = compression::check_dense(codec_for(expected.type),
+                                              {elements, message.payload.bytes.size()});
+  if (!dense) throw broken(key, dense.error().message);
+  // The tensor is the message's own memory, for as long as anybody holds it.
+  auto* data = const_cast<std::byte*>(message.payload.bytes.data());
+  return at::from_blob(data, expected.shape, [owner = std::move(message.payload.owner)](void*) {},
+                       at::TensorOptions().dtype(expected.type))
+      .to(options_.device);
+}
+
+void StageLinks::send_outputs(const Moment& moment, const std::vector<ValueTensor>& outputs) {
+  for (const ValueTensor& output : outputs) {
+    for (const Boundary& boundary : out_) {
+      if (boundary.value != output.value) continue;
+      send_tensor(boundary.to, Kind::ACTIVATION, moment, graph_.value_name(output.value), output.tensor);
+    }
+  }
+}
+
+std::vector<ValueTensor> StageLinks::receive_inputs(const Moment& moment, std::int64_t sequences) {
+  std::vector<ValueTensor> inputs;
+  for (const Boundary& boundary : in_) {
+    inputs.push_back({boundary.value,
+                      receive_tensor({boundary.from, Kind::ACTIVATION, moment,
+                                      graph_.value_name(boundary.value)},
+                                     {options_.precision, shape_of(boundary.value, sequences)})});
+  }
+  for (const Boundary& boundary : data_in_) {
+    inputs.push_back({boundary.value, receive_tensor({boundary.from, Kind::DATA, moment,
+                                                      graph_.value_name(boundary.value)},
+                                                     {at::kLong, shape_of(boundary.value, sequences)})});
+  }
+  return inputs;
+}
+
+void StageLinks::send_input_gradients(const Moment& moment, const std::vector<ValueTensor>& gradients) {
+  for (const ValueTensor& gradient : gradients) {
+    for (const Boundary& boundary : in_) {
+      if (boundary.value != gradient.value) continue;
+      send_tensor(boundary.from, Kind::GRADIENT, moment, graph_.value_name(gradient.value),
+                  gradient.tensor);
+    }
+  }
+}
+
+std::vector<ValueTensor> StageLinks::receive_output_gradients(const Moment& moment) {
+  std::vector<Boundary> latest_first = out_;
+  std::stable_sort(latest_first.begin(), latest_first.end(),
+                   [](const Boundary& a, const Boundary& b) { return a.to > b.to; });
+  std::vector<ValueTensor> gradients;
+  for (const Boundary& boundary : latest_first) {
+    gradients.push_back({boundary.value,
+                         receive_tensor({boundary.to, Kind::GRADIENT, moment,
+                                         graph_.value_name(boundary.value)},
+                                        {options_.precision, options_.shapes[boundary.value.value]})});
+  }
+  return gradients;
+}
+
+void StageLinks::send_data(const Moment& moment, const Boundary& boundary, const at::Tensor& integers) {
+  send_tensor(boundary.to, Kind::DATA, moment, graph_.value_name(boundary.value), integers);
+}
+
+void StageLinks::send_tied_gradient(std::uint64_t step, StageIndex to, const std::string& name,
+                                    const at::Tensor& gradient) {
+  send_tensor(to, Kind::TIED_GRADIENT, {Kind::TRAINING, step, {}}, name, gradient);
+}
+
+at::Tensor StageLinks::receive_tied_gradient(std::uint64_t step, StageIndex from,
+                                             const std::string& name, const proto::Shape& shape) {
+  return receive_tensor({from, Kind::TIED_GRADIENT, {Kind::TRAINING, step, {}}, name},
+                        {at::kFloat, shape});
+}
+
+void StageLinks::send_parameter(const Moment& moment, const std::string& name,
+                                const at::Tensor& parameter) {
+  send_tensor(StageIndex{0}, Kind::PARAMETER, moment, name, parameter);
+}
+
+at::Tensor StageLinks::receive_parameter(const Moment& moment, StageIndex from, const std::string& name,
+                                         const proto::Shape& shape) {
+  return receive_tensor({from, Kind::PARAMETER, moment, name}, {at::kFloat, shape});
+}
+
+void StageLinks::broadcast(const Moment& moment, const std::vector<double>& numbers) {
+  auto owner = std::make_shared<std::vector<double>>(numbers);
+  for (std::uint32_t stage = 0; stage < plan_.stages.size(); ++stage) {
+    if (stage == options_.self.value) continue;
+    wire::TensorHeader header;
+    header.set_kind(Kind::STEP_NORMS);
+    header.set_phase(moment.phase);
+    header.set_step(moment.step);
+    header.set_micro_batch(moment.micro_batch.value);
+    header.set_element_type(wire::FLOAT64);
+    header.add_shape(static_cast<std::int64_t>(numbers.size()));
+    const auto bytes = std::as_bytes(std::span<const double>(*owner));
+    header.set_checksum(compression::checksum(bytes));
+    send_(StageIndex{stage}, std::move(header), {bytes, owner});
+  }
+}
+
+std::vector<double> StageLinks::receive_numbers(const Moment& moment, StageIndex from,
+                                                std::size_t minimum) {
+  const MessageKey key{from, Kind::STEP_NORMS, moment, ""};
+  const Message message = mailbox_.take(key);
+  const auto bytes = message.payload.bytes;
+  if (message.header.element_type() != wire::FLOAT64 || bytes.size() % sizeof(double) != 0 ||
+      bytes.size() < minimum * sizeof(double) ||
+      compression::checksum(bytes) != message.header.checksum()) {
+    throw broken(key, "malformed numbers at the end of the step");
+  }
+  std::vector<double> numbers(bytes.size() / sizeof(double));
+  std::memcpy(numbers.data(), bytes.data(), bytes.size());
+  return numbers;
+}
+
+void StageLinks::send_evaluated(const Moment& moment, StageIndex to) {
+  wire::TensorHeader header;
+  header.set_kind(Kind::EVALUATED);
+  header.set_phase(moment.phase);
+  header.set_step(moment.step);
+  header.set_micro_batch(moment.micro_batch.value);
+  header.set_element_type(wire::FLOAT32);
+  send_(to, std::move(header), {});
+}
+
+void StageLinks::receive_evaluated(const Moment& moment, StageIndex from) {
+  (void)mailbox_.take({from, Kind::EVALUATED, moment, ""});
+}
+
+std::vector<wire::LinkReport> StageLinks::reports() const {
+  const std::lock_guard lock(traffic_mutex_);
+  std::vector<wire::LinkReport> reports;
+  for (const auto& [link, traffic] : traffic_) {
+    wire::LinkReport& report = reports.emplace_back();
+    report.set_from_stage(options_.self.value);
+    report.set_to_stage(link.first);
+    report.set_direction(link.second ? "backward" : "forward");
+    report.set_bytes_sent(traffic.bytes);
+    report.set_dense_bytes(traffic.dense_bytes);
+  }
+  return reports;
+}
+
+}  // namespace longhaul::compnode

@@ -1,0 +1,100 @@
+// A stage's links to the others, as the executor sees them: tensors out, tensors in.
+#pragma once
+
+#include "compnode/execution/shard.hpp"
+#include "compnode/worker/mailbox.hpp"
+#include "proto/control.pb.h"
+#include "proto/plan.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace longhaul::compnode {
+
+// Everything here runs on the executor's thread but for deliver() and reports(). Receiving waits; what
+// arrives damaged, in another shape, or not at all throws proto::Failed, which names link and tensor.
+class StageLinks {
+ public:
+  // Hands a message to the network; called on the executor's thread.
+  using Send = std::function<void(proto::StageIndex to, wire::TensorHeader, proto::Payload)>;
+
+  struct Options {
+    proto::StageIndex self;
+    at::Device device{at::kCPU};
+    at::ScalarType precision = at::kFloat;
+    std::vector<proto::Shape> shapes;  // of every value, for a whole micro-batch
+  };
+
+  StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options, Send send);
+
+  // From the loop thread: a message of this epoch. An error: the peer broke the protocol.
+  [[nodiscard]] proto::Result<void> deliver(wire::TensorHeader header, proto::Payload payload);
+  // No more will come: whoever waits fails with this.
+  void close(proto::Error error) { mailbox_.close(std::move(error)); }
+
+  // `sequences`: of this micro-batch, where it is not a whole one.
+  void send_outputs(const Moment& moment, const std::vector<ValueTensor>& outputs);
+  [[nodiscard]] std::vector<ValueTensor> receive_inputs(const Moment& moment, std::int64_t sequences);
+  void send_input_gradients(const Moment& moment, const std::vector<ValueTensor>& gradients);
+  // Contributions to the stage's outputs, latest stage first.
+  [[nodiscard]] std::vector<ValueTensor> receive_output_gradients(const Moment& moment);
+
+  // Data inputs that other stages need from this one.
+  [[nodiscard]] const std::vector<proto::Boundary>& data_to_send() const { return data_out_; }
+  void send_data(const Moment& moment, const proto::Boundary& boundary, const at::Tensor& integers);
+
+  void send_tied_gradient(std::uint64_t step, proto::StageIndex to, const std::string& name,
+                          const at::Tensor& gradient);
+  [[nodiscard]] at::Tensor receive_tied_gradient(std::uint64_t step, proto::StageIndex from,
+                                                 const std::string& name, const proto::Shape& shape);
+  void send_parameter(const Moment& moment, const std::string& name, const at::Tensor& parameter);
+  [[nodiscard]] at::Tensor receive_parameter(const Moment& moment, proto::StageIndex from,
+                                             const std::string& name, const proto::Shape& shape);
+
+  // Numbers for every other stage, and from one of them; `count` at least `minimum`.
+  void broadcast(const Moment& moment, const std::vector<double>& numbers);
+  [[nodiscard]] std::vector<double> receive_numbers(const Moment& moment, proto::StageIndex from,
+                                                    std::size_t minimum);
+  void send_evaluated(const Moment& moment, proto::StageIndex to);
+  void receive_evaluated(const Moment& moment, proto::StageIndex from);
+
+  [[nodiscard]] std::vector<wire::LinkReport> reports() const;
+
+ private:
+  struct Traffic {
+    std::uint64_t bytes = 0;
+    std::uint64_t dense_bytes = 0;
+  };
+  struct Expected {
+    at::ScalarType type = at::kFloat;
+    proto::Shape shape;
+  };
+
+  void send_tensor(proto::StageIndex to, wire::TensorHeader::Kind kind, const Moment& moment,
+                   const std::string& name, const at::Tensor& tensor);
+  [[nodiscard]] at::Tensor receive_tensor(const MessageKey& key, const Expected& expected);
+  void count(proto::StageIndex to, wire::TensorHeader::Kind kind, const Traffic& traffic);
+  [[nodiscard]] bool expects(const wire::TensorHeader& header) const;
+  [[nodiscard]] proto::Failed broken(const MessageKey& key, const std::string& why) const;
+  [[nodiscard]] proto::Shape shape_of(proto::ValueIndex value, std::int64_t sequences) const;
+
+  const proto::Graph& graph_;
+  const proto::Plan& plan_;
+  Options options_;
+  Send send_;
+  Mailbox mailbox_;
+  std::vector<proto::Boundary> in_;        // activations that come
+  std::vector<proto::Boundary> out_;       // activations that leave
+  std::vector<proto::Boundary> data_in_;   // data inputs that come
+  std::vector<proto::Boundary> data_out_;  // data inputs that leave
+  mutable std::mutex traffic_mutex_;
+  std::map<std::pair<std::uint32_t, bool>, Traffic> traffic_;  // by stage and "is backward"
+};
+
+}  // namespace longhaul::compnode

@@ -1,0 +1,420 @@
+// One step: the schedule, the agreement at its end, the update.
+#include "compnode/worker/training_loop.hpp"
+
+#include "compnode/files/graph_fingerprint.hpp"
+#include "compnode/files/model_export.hpp"
+#include "proto/assert.hpp"
+#include "proto/pipeline_schedule.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace longhaul::compnode {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using proto::ParameterIndex;
+using proto::StageIndex;
+using Phase = wire::TensorHeader;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The numbers that stages exchange at the end of a step; then one squared norm per owned parameter.
+enum StepNumber : std::size_t { kLossSum, kExportRequested, kHoldoutSequences, kFirstNorm };
+
+}  // namespace
+
+TrainingLoop::TrainingLoop(PreparedStage& stage, StageLinks& links, Hooks hooks)
+    : stage_(stage),
+      links_(links),
+      hooks_(std::move(hooks)),
+      shard_(stage.graph, stage.plan, stage.stage, *stage.parameters, stage.precision),
+      owned_(stage.plan.stages.size()),
+      tied_(proto::tied_parameters(stage.graph, stage.plan)),
+      cursor_(stage.data_cursor),
+      checkpointed_(stage.first_step) {
+  if (stage.data) {
+    feed_.emplace(*stage.data,
+                  DataFeed::Options{stage.job.training().seed(), stage.plan.micro_batch_size});
+    const std::uint64_t wanted = stage.job.evaluation().sequences();
+    const std::uint64_t held_out = stage.data->holdout_sequences();
+    holdout_sequences_ = wanted == 0 ? held_out : std::min(wanted, held_out);
+  }
+  for (std::uint32_t s = 0; s < stage_count(); ++s) {
+    for (const ParameterIndex parameter : proto::stage_parameters(stage.graph, stage.plan, StageIndex{s})) {
+      if (owner_of(parameter).value == s) owned_[s].push_back(parameter);
+    }
+  }
+  const wire::Checkpoint& settings = stage.job.checkpoint();
+  if (settings.every() > 0) {
+    checkpoints_ = std::make_unique<CheckpointWriter>(
+        CheckpointWriter::Options{.directory = settings.directory(), .keep = settings.keep()},
+        [this](std::uint64_t step, proto::Result<std::filesystem::path> written) {
+          wire::WorkerEvent event;
+          event.mutable_checkpoint()->set_step(step);
+          if (written) {
+            event.mutable_checkpoint()->set_path(written->string());
+          } else {
+            event.mutable_checkpoint()->set_error(written.error().message);
+          }
+          report(std::move(event));
+        });
+  }
+}
+
+StageIndex TrainingLoop::owner_of(ParameterIndex parameter) const {
+  for (const proto::TiedParameter& tied : tied_) {
+    if (tied.parameter == parameter) return tied.stages.front();
+  }
+  for (const proto::Operator& op : stage_.graph.operators) {
+    if (std::find(op.parameters.begin(), op.parameters.end(), parameter) == op.parameters.end()) continue;
+    return stage_.plan.stage_of(*stage_.graph.find_operator(op.id));
+  }
+  LONGHAUL_ASSERT(false);
+  return {};
+}
+
+void TrainingLoop::report(wire::WorkerEvent event) const {
+  event.set_job_id(stage_.job_id);
+  event.set_epoch(stage_.plan.epoch.value);
+  event.set_stage(stage_.stage.value);
+  hooks_.report(std::move(event));
+}
+
+wire::StageReport TrainingLoop::stage_report() const {
+  wire::StageReport report;
+  report.set_stage(stage_.stage.value);
+  report.set_parameters(stage_.parameters->elements());
+  report.set_peak_memory_bytes(tensor_memory_peak());
+  if (micro_batches_done_ > 0) {
+    report.set_compute_s_per_microbatch(compute_s_ / static_cast<double>(micro_batches_done_));
+  }
+  for (wire::LinkReport& link : links_.reports()) *report.add_links() = std::move(link);
+  return report;
+}
+
+void TrainingLoop::run() {
+  const wire::Training& training = stage_.job.training();
+  for (std::uint64_t step = stage_.first_step; step < training.steps(); ++step) {
+    run_step(step);
+    const std::uint64_t done = step + 1;
+    const std::uint64_t every = stage_.job.evaluation().every();
+    if (done == training.steps() || (every > 0 && done % every == 0)) evaluate(done);
+    const std::uint64_t checkpoint_every = stage_.job.checkpoint().every();
+    if (checkpoint_every > 0 && (done % checkpoint_every == 0 || done == training.steps())) checkpoint(done);
+  }
+  if (checkpoints_) checkpoints_->drain();
+  if (!stage_.job.export_directory().empty()) {
+    export_model_to(std::max(stage_.first_step, training.steps()), stage_.job.export_directory());
+  }
+  wire::WorkerEvent event;
+  *event.mutable_finished()->mutable_stage() = stage_report();
+  report(std::move(event));
+}
+
+void TrainingLoop::run_step(std::uint64_t step) {
+  const auto start = Clock::now();
+  const wire::Training& training = stage_.job.training();
+  double loss_sum = 0.0;
+  run_schedule(step, loss_sum);
+  sum_tied_gradients(step);
+  const StepEnd end = agree(step, loss_sum);
+
+  AdamW::Update update{step, learning_rate_at(training, step), 1.0};
+  if (training.clip_norm() > 0.0) {
+    update.gradient_scale = std::min(1.0, training.clip_norm() / (end.gradient_norm + 1e-6));
+  }
+  stage_.optimizer->apply(update);
+  stage_.parameters->zero_gradients();
+  synchronize(stage_.device);
+  cursor_ += training.batch();
+
+  wire::WorkerEvent event;
+  wire::StepReport& report_of_step = *event.mutable_step();
+  report_of_step.set_step(step + 1);
+  report_of_step.set_loss(end.loss);
+  report_of_step.set_gradient_norm(end.gradient_norm);
+  report_of_step.set_learning_rate(update.learning_rate);
+  report_of_step.set_tokens(std::uint64_t{training.batch()} * stage_.job.data().sequence_length());
+  report_of_step.set_step_time_s(seconds_since(start));
+  *report_of_step.mutable_stage() = stage_report();
+  report(std::move(event));
+  if (end.export_requested) export_model_to(step + 1, {});
+}
+
+void TrainingLoop::run_schedule(std::uint64_t step, double& loss_sum) {
+  const auto schedule = proto::pipeline_schedule(
+      stage_.plan.schedule,
+      {.stage = stage_.stage, .stages = stage_count(), .micro_batches = stage_.plan.micro_batches});
+  for (const proto::Action& action : schedule) {
+    const Moment moment{Phase::TRAINING, step, action.micro_batch};
+    switch (action.kind) {
+      case proto::ActionKind::kForward: forward(moment, loss_sum); break;
+      case proto::ActionKind::kBackwardInput: backward_input(moment); break;
+      case proto::ActionKind::kBackwardWeight: {
+        const auto start = Clock::now();
+        shard_.backward_weight(action.micro_batch);
+        compute_s_ += seconds_since(start);
+        ++micro_batches_done_;
+        break;
+      }
+    }
+  }
+}
+
+void TrainingLoop::send_data(const Moment& moment, const DataFeed::Batch& batch) {
+  for (const proto::Boundary& boundary : links_.data_to_send()) {
+    const bool targets = stage_.graph.data_inputs[boundary.value.value].targets;
+    links_.send_data(moment, boundary, targets ? batch.targets : batch.tokens);
+  }
+}
+
+std::vector<ValueTensor> TrainingLoop::inputs_of(const Moment& moment, std::int64_t sequences) {
+  std::vector<ValueTensor> inputs;
+  if (feed_) {
+    const DataFeed::Batch batch = moment.phase == Phase::EVALUATION
+                                      ? feed_->holdout(moment.micro_batch, sequences)
+                                      : feed_->training(cursor_, moment.micro_batch);
+    send_data(moment, batch);
+    for (const proto::ValueIndex value : shard_.inputs()) {
+      if (!stage_.graph.is_data_input(value)) continue;
+      const bool targets = stage_.graph.data_inputs[value.value].targets;
+      inputs.push_back({value, (targets ? batch.targets : batch.tokens).to(stage_.device)});
+    }
+  }
+  for (ValueTensor& input : links_.receive_inputs(moment, sequences)) inputs.push_back(std::move(input));
+  return inputs;
+}
+
+void TrainingLoop::forward(const Moment& moment, double& loss_sum) {
+  const auto inputs = inputs_of(moment, stage_.plan.micro_batch_size);
+  const auto start = Clock::now();
+  ExecutionPoint point;
+  point.seed = stage_.job.training().seed();
+  point.step = moment.step;
+  point.first_sequence = std::uint64_t{moment.micro_batch.value} * stage_.plan.micro_batch_size;
+  const Shard::Forward result = shard_.forward(moment.micro_batch, point, inputs, true);
+  if (result.loss.defined()) loss_sum += result.loss.item<double>();
+  compute_s_ += seconds_since(start);
+  links_.send_outputs(moment, result.outputs);
+}
+
+void TrainingLoop::backward_input(const Moment& moment) {
+  const auto output_gradients = links_.receive_output_gradients(moment);
+  const auto start = Clock::now();
+  const auto gradients = shard_.backward_input(moment.micro_batch, output_gradients,
+                                               1.0 / stage_.plan.micro_batches);
+  compute_s_ += seconds_since(start);
+  links_.send_input_gradients(moment, gradients);
+}
+
+void TrainingLoop::sum_tied_gradients(std::uint64_t step) {
+  // Uses on this stage first get a total of their own only where no other stage is involved: the
+  // order of the sum is that of the operators, whatever the split.
+  for (StageParameter& entry : stage_.parameters->parameters()) {
+    const proto::Parameter& parameter = stage_.graph.parameters[entry.index.value];
+    const auto tied = std::find_if(tied_.begin(), tied_.end(),
+                                   [&](const auto& t) { return t.parameter == entry.index; });
+    if (tied == tied_.end()) {
+      for (std::size_t use = 1; use < entry.uses.size(); ++use) {
+        entry.uses.front().gradient.add_(entry.uses[use].gradient);
+      }
+      continue;
+    }
+    const auto name_of = [&](proto::OperatorIndex op) {
+      return fmt::format("{}@{}", parameter.name, stage_.graph.operators[op.value].id);
+    };
+    for (const StageIndex other : tied->stages) {
+      if (other == stage_.stage) continue;
+      for (const ParameterUse& use : entry.uses) {
+        links_.send_tied_gradient(step, other, name_of(use.op), use.gradient.clone());
+      }
+    }
+    at::Tensor sum;
+    std::size_t local = 0;
+    for (std::uint32_t op = 0; op < stage_.graph.operators.size(); ++op) {
+      const proto::OperatorIndex index{op};
+      const auto& used = stage_.graph.operators[op].parameters;
+      if (std::find(used.begin(), used.end(), entry.index) == used.end()) continue;
+      const StageIndex where = stage_.plan.stage_of(index);
+      at::Tensor gradient =
+          where == stage_.stage
+              ? entry.uses[local++].gradient
+              : links_.receive_tied_gradient(step, where, name_of(index), parameter.shape);
+      sum = sum.defined() ? sum.add_(gradient) : gradient;  // ours was sent as a copy
+    }
+    if (!sum.is_same(entry.uses.front().gradient)) entry.uses.front().gradient.copy_(sum);
+  }
+}
+
+TrainingLoop::StepEnd TrainingLoop::agree(std::uint64_t step, double loss_sum) {
+  const Moment moment{Phase::TRAINING, step, {}};
+  const auto export_to = stage_.stage.value == 0 && hooks_.export_request
+                             ? hooks_.export_request()
+                             : std::optional<std::string>();
+  if (export_to) export_folder_ = *export_to;
+  std::vector<double> mine{is_last() ? loss_sum : 0.0, export_to ? 1.0 : 0.0,
+                           static_cast<double>(holdout_sequences_)};
+  for (const ParameterIndex parameter : owned_[stage_.stage.value]) {
+    mine.push_back(squared_norm(stage_.parameters->parameter(parameter).uses.front().gradient));
+  }
+  links_.broadcast(moment, mine);
+
+  StepEnd end;
+  std::vector<double> norms(stage_.graph.parameters.size(), 0.0);
+  for (std::uint32_t s = 0; s < stage_count(); ++s) {
+    const auto numbers = s == stage_.stage.value
+                             ? mine
+                             : links_.receive_numbers(moment, StageIndex{s}, kFirstNorm + owned_[s].size());
+    end.loss += numbers[kLossSum];
+    end.export_requested = end.export_requested || numbers[kExportRequested] != 0.0;
+    if (s == 0) holdout_sequences_ = static_cast<std::uint64_t>(numbers[kHoldoutSequences]);
+    for (std::size_t i = 0; i < owned_[s].size(); ++i) {
+      norms[owned_[s][i].value] = numbers[kFirstNorm + i];
+    }
+  }
+  double total = 0.0;
+  for (const double norm : norms) total += norm;
+  end.loss /= stage_.plan.micro_batches;
+  end.gradient_norm = std::sqrt(total);
+  if (!std::isfinite(end.loss) || !std::isfinite(total)) diagnose(step, norms);
+  return end;
+}
+
+void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms) {
+  // No stage has applied the step, so the forward passes can be repeated with every output watched.
+  constexpr double kNothing = -1.0;
+  std::vector<double> first{kNothing, kNothing};  // micro-batch, operator
+  for (std::uint32_t m = 0; m < stage_.plan.micro_batches; ++m) {
+    const Moment moment{Phase::DIAGNOSIS, step, proto::MicroBatchIndex{m}};
+    const auto inputs = inputs_of(moment, stage_.plan.micro_batch_size);
+    ExecutionPoint point;
+    point.seed = stage_.job.training().seed();
+    point.step = step;
+    point.first_sequence = std::uint64_t{m} * stage_.plan.micro_batch_size;
+    const auto result = shard_.forward(
+        moment.micro_batch, point, inputs, false, [&](proto::OperatorIndex op, const at::Tensor& out) {
+          if (first[0] == kNothing && !at::isfinite(out).all().item<bool>()) {
+            first = {static_cast<double>(m), static_cast<double>(op.value)};
+          }
+        });
+    links_.send_outputs(moment, result.outputs);
+  }
+  const Moment end{Phase::DIAGNOSIS, step, {}};
+  links_.broadcast(end, first);
+  for (std::uint32_t s = 0; s < stage_count(); ++s) {
+    if (s == stage_.stage.value) continue;
+    const auto theirs = links_.receive_numbers(end, StageIndex{s}, 2);
+    if (theirs[0] != kNothing && (first[0] == kNothing || theirs < first)) first = theirs;
+  }
+  std::string what = "the loss";
+  std::string where;
+  if (first[0] != kNothing) {
+    const auto& op = stage_.graph.operators[static_cast<std::size_t>(first[1])];
+    where = fmt::format("the first operator to produce it is '{}', in micro-batch {}", op.id, first[0]);
+  } else {
+    const auto bad = std::find_if(norms.begin(), norms.end(), [](double n) { return !std::isfinite(n); });
+    what = "a gradient";
+    where = bad == norms.end() ? "the sum of the gradient norms overflowed"
+                               : fmt::format("the forward pass was finite, the gradient of '{}' is not",
+                                             stage_.graph.parameters[static_cast<std::size_t>(
+                                                                         bad - norms.begin())]
+                                                 .name);
+  }
+  throw proto::Failed({proto::ErrorKind::kNumeric,
+                       fmt::format("step {}: {} became NaN or infinite; {}; a lower learning rate, a "
+                                   "longer warm-up or clip_norm may help, and the last checkpoint is "
+                                   "sound",
+                                   step + 1, what, where)});
+}
+
+void TrainingLoop::evaluate(std::uint64_t steps_done) {
+  const std::uint64_t size = stage_.plan.micro_batch_size;
+  const std::uint64_t count = (holdout_sequences_ + size - 1) / size;
+  const std::uint64_t window = 2 * std::uint64_t{stage_count()};  // micro-batches on their way
+  const StageIndex last = stage_.plan.last_stage();
+  double weighted_loss = 0.0;
+  for (std::uint64_t m = 0; m < count; ++m) {
+    const Moment moment{Phase::EVALUATION, steps_done, proto::MicroBatchIndex{static_cast<std::uint32_t>(m)}};
+    const auto sequences = static_cast<std::int64_t>(std::min(size, holdout_sequences_ - m * size));
+    if (stage_.stage.value == 0 && !is_last() && m >= window) {
+      Moment done = moment;
+      done.micro_batch = proto::MicroBatchIndex{static_cast<std::uint32_t>(m - window)};
+      links_.receive_evaluated(done, last);
+    }
+    ExecutionPoint point;
+    point.training = false;
+    const auto result = shard_.forward(moment.micro_batch, point, inputs_of(moment, sequences), false);
+    links_.send_outputs(moment, result.outputs);
+    if (!is_last()) continue;
+    weighted_loss += result.loss.item<double>() * static_cast<double>(sequences);
+    if (stage_count() > 1 && m + window < count) links_.send_evaluated(moment, StageIndex{0});
+  }
+  if (!is_last() || count == 0) return;
+  wire::WorkerEvent event;
+  event.mutable_evaluation()->set_step(steps_done);
+  event.mutable_evaluation()->set_loss(weighted_loss / static_cast<double>(holdout_sequences_));
+  event.mutable_evaluation()->set_tokens(holdout_sequences_ * stage_.job.data().sequence_length());
+  report(std::move(event));
+}
+
+void TrainingLoop::checkpoint(std::uint64_t steps_done) {
+  if (checkpointed_ == steps_done) return;
+  checkpointed_ = steps_done;
+  StageSnapshot snapshot;
+  snapshot.info = {steps_done, stage_.job.training().seed(), cursor_, fingerprint(stage_.graph),
+                   stage_.job_id};
+  snapshot.place = {stage_.stage.value, stage_count()};
+  const auto add = [&](StateRole role, const proto::Parameter& parameter, const at::Tensor& tensor) {
+    auto copy = std::make_shared<at::Tensor>(tensor.to(at::kCPU, tensor.scalar_type(), false, true));
+    const std::span<const float> values(copy->data_ptr<float>(), static_cast<std::size_t>(copy->numel()));
+    snapshot.tensors.push_back({state_name(role, parameter.name), f32_view(parameter.shape, values), copy});
+  };
+  for (std::size_t i = 0; i < stage_.parameters->parameters().size(); ++i) {
+    const StageParameter& entry = stage_.parameters->parameters()[i];
+    const proto::Parameter& parameter = stage_.graph.parameters[entry.index.value];
+    add(StateRole::kParameter, parameter, entry.master);
+    add(StateRole::kExpAvg, parameter, stage_.optimizer->moments()[i].mean);
+    add(StateRole::kExpAvgSq, parameter, stage_.optimizer->moments()[i].variance);
+  }
+  checkpoints_->submit(std::move(snapshot));
+}
+
+void TrainingLoop::export_model_to(std::uint64_t steps_done, const std::string& folder) {
+  const Moment moment{Phase::TRAINING, steps_done, proto::MicroBatchIndex{exports_++}};
+  if (stage_.stage.value != 0) {
+    for (const ParameterIndex parameter : owned_[stage_.stage.value]) {
+      links_.send_parameter(moment, stage_.graph.parameters[parameter.value].name,
+                            stage_.parameters->parameter(parameter).master.clone());
+    }
+    return;
+  }
+  std::vector<at::Tensor> held;
+  std::vector<NamedTensor> parameters;
+  for (std::uint32_t i = 0; i < stage_.graph.parameters.size(); ++i) {
+    const ParameterIndex index{i};
+    const proto::Parameter& parameter = stage_.graph.parameters[i];
+    const StageIndex owner = owner_of(index);
+    held.push_back(owner == stage_.stage
+                       ? stage_.parameters->parameter(index).master.to(at::kCPU)
+                       : links_.receive_parameter(moment, owner, parameter.name, parameter.shape));
+    parameters.push_back(
+        {parameter.name, f32_view(parameter.shape, {held.back().data_ptr<float>(),
+                                                    static_cast<std::size_t>(held.back().numel())})});
+  }
+  ExportOptions options;
+  options.folder = folder.empty() ? export_folder_ : folder;
+  if (!stage_.job.data().tokenizer().empty()) options.tokenizer = stage_.job.data().tokenizer();
+  wire::WorkerEvent event;
+  event.mutable_exported()->set_path(options.folder.string());
+  if (const auto written = export_model(stage_.graph, parameters, options); !written) {
+    event.mutable_exported()->set_error(written.error().message);
+  }
+  report(std::move(event));
+}
+
+}  // namespace longhaul::compnode

@@ -1,0 +1,1 @@
+#include "daemon/cli/progress.hpp"

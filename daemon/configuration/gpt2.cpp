@@ -1,0 +1,1 @@
+#include "daemon/configuration/gpt2.hpp"

@@ -1,0 +1,1 @@
+#include "daemon/configuration/job_file.hpp"

@@ -1,0 +1,16 @@
+// The front ends: from what a job names as its model to the operator DAG.
+#pragma once
+
+#include "proto/error.hpp"
+#include "proto/graph.pb.h"
+#include "proto/job.pb.h"
+
+namespace longhaul::daemon {
+
+// Reads the job's config.json (`config`, or the one in the folder `from`) or graph file (`graph`).
+// `training.dropout`, where the job gives it, overrides the model's own rates. The result has passed
+// proto::Graph::from_wire and shape inference at the job's micro-batch and sequence length. Errors
+// are kConfiguration and begin with the file's name.
+[[nodiscard]] proto::Result<wire::Graph> build_graph(const wire::Job& job);
+
+}  // namespace longhaul::daemon

@@ -1,0 +1,1 @@
+#include "daemon/configuration/site_files.hpp"
