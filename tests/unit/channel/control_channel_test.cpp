@@ -180,7 +180,7 @@ TEST_CASE("control: a port in use is a resource error that names the address") {
 TEST_CASE("control: addresses and keys that make no sense are configuration errors") {
   boost::asio::io_context loop;
   zmq::context_t context;
-  for (const char* bind : {"", "tcp://", "tcp://127.0.0.1:99999", "http://127.0.0.1:80",
+  for (const std::string bind : {"", "tcp://", "tcp://127.0.0.1:99999", "http://127.0.0.1:80",
                            "ipc:///nonexistent-folder/socket", "tcp://203.0.113.7:*"}) {
     CAPTURE(bind);
     const auto opened =
