@@ -52,7 +52,8 @@ class Failed : public std::runtime_error {
 };
 
 // Found by boost::system::result when value() meets an error.
-[[noreturn]] inline void throw_exception_from_error(const Error& error, const boost::source_location&) {
+[[noreturn]] inline void throw_exception_from_error(const Error& error,
+                                                    const boost::source_location&) {
   throw Failed(error);
 }
 

@@ -16,6 +16,13 @@ namespace longhaul::proto {
 
 using Shape = std::vector<std::int64_t>;
 
+// What a graph may hold at most; from_wire and infer_shapes refuse the rest.
+inline constexpr int kMaximumOperators = 32'768;
+inline constexpr int kMaximumParameters = 65'536;
+inline constexpr std::int64_t kMaximumElements = std::int64_t{1} << 40;  // of a tensor
+// Of a dropped-out tensor, per sequence: the random numbers' counter has 32 bits.
+inline constexpr std::int64_t kMaximumDroppedElements = (std::int64_t{1} << 32) - 1;
+
 // The operator registry. B: micro-batch, T: sequence. Each operator has one output.
 enum class OperatorKind {
   kEmbedding,     // in: tokens [B,T]; parameters: weight [V,C]; out [B,T,C]
@@ -109,7 +116,8 @@ struct ShapeBinding {
 };
 
 // The shape of every value, data inputs first, then operators. Errors are kConfiguration, name the
-// operator and both shapes. Bounded: refuses values over 2^40 elements.
+// operator and both shapes. Bounded: refuses values over kMaximumElements, attention whose
+// probabilities have more, and dropout of more than kMaximumDroppedElements per sequence.
 [[nodiscard]] Result<std::vector<Shape>> infer_shapes(const Graph& graph, ShapeBinding binding);
 
 [[nodiscard]] std::int64_t element_count(std::span<const std::int64_t> shape);

@@ -16,11 +16,8 @@
 namespace longhaul::proto {
 namespace {
 
-constexpr int kMaximumOperators = 100'000;
-constexpr int kMaximumParameters = 100'000;
 constexpr int kMaximumDataInputs = 16;
 constexpr int kMaximumRank = 8;
-constexpr std::int64_t kMaximumElements = std::int64_t{1} << 40;
 constexpr std::size_t kMaximumConfigBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaximumNamesInMessage = 12;
 constexpr std::int64_t kMaximumHeads = 65536;

@@ -12,8 +12,6 @@
 namespace longhaul::proto {
 namespace {
 
-constexpr std::int64_t kMaximumElements = std::int64_t{1} << 40;
-
 std::string text(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 // Finds the output shape of one operator; errors lack the operator's name.
@@ -46,8 +44,9 @@ class Inference {
       case OperatorKind::kSilu:
       case OperatorKind::kTanh:
       case OperatorKind::kSigmoid:
-      case OperatorKind::kDropout:
         return input(0);
+      case OperatorKind::kDropout:
+        return dropout();
     }
     return configuration_error("unknown kind");
   }
@@ -132,7 +131,22 @@ class Inference {
           fmt::format("its probabilities [{0}, {1}, {2}, {2}] have more than 2^40 elements",
                       in[0], op_.heads, in[1]));
     }
+    if (auto fits = can_drop({in[0], op_.heads, in[1], in[1]}); !fits) return fits.error();
     return Shape{in[0], in[1], width};
+  }
+
+  Result<Shape> dropout() const {
+    if (auto fits = can_drop(input(0)); !fits) return fits.error();
+    return input(0);
+  }
+
+  Result<void> can_drop(const Shape& dropped) const {
+    if (op_.rate == 0.0) return {};
+    if (element_count(dropped) / dropped[0] <= kMaximumDroppedElements) return {};
+    return configuration_error(
+        fmt::format("its dropout would draw {} with more than 2^32 - 1 elements per sequence; use "
+                    "rate 0 or a shorter sequence",
+                    text(dropped)));
   }
 
   Result<Shape> same_inputs() const {
@@ -151,6 +165,11 @@ class Inference {
     const Shape& weight = parameter(0).shape;
     if (weight.size() != 3 || weight[1] != in[2]) {
       return wrong_parameter(0, fmt::format("[any, {}, any]", in[2]));
+    }
+    if (element_count(std::array{in[0], in[2], in[1] + weight[2] - 1}) > kMaximumElements) {
+      return configuration_error(fmt::format(
+          "its padded input [{}, {}, {}] has more than 2^40 elements", in[0], in[2],
+          in[1] + weight[2] - 1));
     }
     return with_optional_bias(in, weight[0]);
   }

@@ -24,7 +24,7 @@ struct OperatorRule {
   std::size_t required_parameters = 0;
   std::size_t optional_parameters = 0;
   std::span<const AttributeRule> attributes = {};
-  int data_input = -1;  // the input that takes a data input's integers; every other takes activations
+  int data_input = -1;  // the input that takes integers; every other takes activations
 };
 
 // Every kind once, in the order of OperatorKind.

@@ -42,6 +42,9 @@ SavedValues saved_values(const Operator& op, const Shape& input, const Shape& ou
     saved.activation_elements =
         element_count(std::array{input[0], op.heads, input[1], input[1]});
     if (op.rate > 0.0) saved.mask_bytes = saved.activation_elements;
+  } else if (op.kind == OperatorKind::kCrossEntropy) {
+    LONGHAUL_ASSERT(!input.empty() && input.back() > 0);
+    saved.fp32_elements = element_count(input) / input.back();
   } else if (op.kind == OperatorKind::kDropout && op.rate > 0.0) {
     saved.mask_bytes = element_count(output);
   }

@@ -18,7 +18,8 @@ struct SavedValues {
   bool output = false;           // keeps its own output
   // Tensors of the operator's own, kept beside:
   std::int64_t activation_elements = 0;  // at activation width: attention's probabilities
-  std::int64_t fp32_elements = 0;        // layer_norm: mean and 1/deviation, one each per row
+  // layer_norm: mean and 1/deviation, one each per row; cross_entropy: the sum of each row.
+  std::int64_t fp32_elements = 0;
   std::int64_t mask_bytes = 0;           // dropout: 1 byte per element; 0 where the rate is 0
 
   bool operator==(const SavedValues&) const = default;
@@ -30,7 +31,7 @@ struct SavedValues {
 //   layer_norm      input, mean, 1/dev.    multiply       both inputs
 //   linear          input                  dropout        mask [...] if rate > 0
 //   attention       qkv, probabilities [B,heads,T,T], their mask if rate > 0
-//   causal_conv1d   input                  cross_entropy  logits, targets
+//   causal_conv1d   input                  cross_entropy  logits, targets, sums
 //   gelu, relu, silu: input
 // `input` is the shape of the operator's first input, `output` of its output; the other input of
 // add, multiply and cross_entropy follows from them.

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 namespace longhaul::compnode {
@@ -69,6 +70,7 @@ struct TokenEncoder::State {
   WordSplitter::Matcher matcher;
   BytePairMerger merger;
   WordCache cache;
+  std::size_t bytes_encoded = 0;
   std::size_t pending_count = 0;
   std::array<TokenId, kBatch> pending{};
 };
@@ -111,7 +113,7 @@ void TokenEncoder::State::encode_word(std::string_view word, const char* text_en
   }
   // Copies a fixed number, which is faster than copying what is needed.
   if (kBatch - pending_count < entry.ids.size()) flush(sink);
-  std::copy(entry.ids.begin(), entry.ids.end(), pending.begin() + static_cast<std::ptrdiff_t>(pending_count));
+  std::memcpy(pending.data() + pending_count, entry.ids.data(), sizeof entry.ids);
   pending_count += entry.tokens;
 }
 
@@ -119,11 +121,13 @@ void TokenEncoder::State::encode_words(std::string_view text, const char* text_e
   std::size_t ends[WordSplitter::Matcher::kMostWords];
   std::size_t begin = 0;
   while (begin < text.size()) {
+    const std::size_t from = begin;
     const std::size_t words = matcher.next(text, begin, ends);
     for (std::size_t i = 0; i < words; ++i) {
       encode_word(text.substr(begin, ends[i] - begin), text_end, sink);
       begin = ends[i];
     }
+    bytes_encoded += begin - from;
   }
 }
 
@@ -132,12 +136,15 @@ TokenEncoder::TokenEncoder(TokenEncoder&&) noexcept = default;
 TokenEncoder& TokenEncoder::operator=(TokenEncoder&&) noexcept = default;
 TokenEncoder::~TokenEncoder() = default;
 
+std::size_t TokenEncoder::bytes_encoded() const { return state_->bytes_encoded; }
+
 void TokenEncoder::encode(std::string_view text, std::vector<TokenId>& ids) {
   encode(text, [&ids](std::span<const TokenId> batch) { ids.insert(ids.end(), batch.begin(), batch.end()); });
 }
 
 void TokenEncoder::encode(std::string_view text, const Sink& sink) {
   const char* const text_end = text.data() + text.size();
+  state_->bytes_encoded = 0;
   while (!text.empty()) {
     const std::size_t valid = valid_utf8_prefix(text);
     state_->encode_words(text.substr(0, valid), text_end, sink);
@@ -145,6 +152,7 @@ void TokenEncoder::encode(std::string_view text, const Sink& sink) {
     std::size_t invalid = 0;
     while (invalid < text.size() && valid_utf8_prefix(text.substr(invalid, 4)) == 0) ++invalid;
     state_->merge(text.substr(0, invalid), sink);
+    state_->bytes_encoded += invalid;
     text.remove_prefix(invalid);
   }
   state_->flush(sink);

@@ -57,6 +57,8 @@ AtomicFolder::~AtomicFolder() {
 proto::Result<AtomicFolder> AtomicFolder::create(const std::filesystem::path& path) {
   const std::filesystem::path place = real_place(path);
   if (const auto parents = make_folders(place.parent_path()); !parents) return parents.error();
+  const auto cleared = remove_stale_partials(folder_of(place), place.filename().string());
+  if (!cleared) return cleared.error();
   auto partial = create_partial(place, PartialKind::kFolder);
   if (!partial) return partial.error();
   return AtomicFolder(place, std::move(partial->path), partial->descriptor);

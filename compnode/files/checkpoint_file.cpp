@@ -4,9 +4,9 @@
 #include "compnode/files/checkpoint_file.hpp"
 
 #include "compnode/files/atomic_file.hpp"
-#include "compnode/files/checksum.hpp"
-#include "compnode/files/quote.hpp"
+#include "compression/codec.hpp"
 #include "proto/assert.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 
@@ -33,9 +33,9 @@ std::optional<std::size_t> checksum_position(std::string_view header) {
 }
 
 std::uint64_t checksum_of(std::string_view header_without, std::span<const NamedTensor> ordered) {
-  std::vector<std::uint64_t> parts{checksum(std::as_bytes(std::span(header_without)))};
-  for (const NamedTensor& tensor : ordered) parts.push_back(checksum(tensor.view.bytes));
-  return checksum(std::as_bytes(std::span(parts)));
+  std::vector<std::uint64_t> parts{compression::checksum(std::as_bytes(std::span(header_without)))};
+  for (const NamedTensor& tensor : ordered) parts.push_back(compression::checksum(tensor.view.bytes));
+  return compression::checksum(std::as_bytes(std::span(parts)));
 }
 
 Metadata to_metadata(const CheckpointInfo& info, StagePlace place) {
@@ -132,7 +132,7 @@ proto::Result<StageFile> StageFile::open(const std::filesystem::path& path) {
   const std::string format = reader.text("format");
   if (format != kFormat) {
     return proto::configuration_error(fmt::format("{}: its format is {}, not {}", path.string(),
-                                                  quote_name(format), quote_name(kFormat)));
+                                                  proto::quoted(format), proto::quoted(kFormat)));
   }
   stage_file.info_ = {.step = reader.number<std::uint64_t>("step"),
                       .seed = reader.number<std::uint64_t>("seed"),
@@ -144,7 +144,7 @@ proto::Result<StageFile> StageFile::open(const std::filesystem::path& path) {
   stage_file.checksum_ = reader.number<std::uint64_t>("checksum", 16);
   if (const auto& key = reader.failed_key()) {
     return proto::configuration_error(
-        fmt::format("{}: its metadata has no sound {}", path.string(), quote_name(*key)));
+        fmt::format("{}: its metadata has no sound {}", path.string(), proto::quoted(*key)));
   }
   stage_file.file_ = std::move(*file);
   return stage_file;

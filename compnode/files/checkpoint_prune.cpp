@@ -65,7 +65,7 @@ proto::Result<std::vector<std::uint64_t>> prune_checkpoints(
     if (step >= kept.back()) break;
     std::error_code error;
     std::filesystem::remove_all(step_folder_path(directory, step), error);
-    if (error) {
+    if (error && error != std::errc::no_such_file_or_directory) {
       return proto::Error{proto::ErrorKind::kResource,
                           fmt::format("{}: cannot be deleted: {}",
                                       step_folder_path(directory, step).string(), error.message())};

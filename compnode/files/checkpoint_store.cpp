@@ -3,8 +3,8 @@
 
 #include "compnode/files/checkpoint_sets.hpp"
 #include "compnode/files/graph_fingerprint.hpp"
-#include "compnode/files/quote.hpp"
 #include "proto/assert.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 
@@ -28,7 +28,7 @@ proto::Result<TensorMap> merge(const StageFiles& files) {
       if (!added && !same_tensor(entry->second, view)) {
         return proto::configuration_error(
             fmt::format("stage {} has other values of {} than a stage before it",
-                        file.place().stage, quote_name(name)));
+                        file.place().stage, proto::quoted(name)));
       }
     }
   }
@@ -41,11 +41,11 @@ proto::Result<void> check_fit(const TensorMap& tensors, const proto::Graph& grap
       const std::string name = state_name(role, parameter.name);
       const auto found = tensors.find(name);
       if (found == tensors.end()) {
-        return proto::configuration_error(fmt::format("{} is missing", quote_name(name)));
+        return proto::configuration_error(fmt::format("{} is missing", proto::quoted(name)));
       }
       if (found->second.dtype != Dtype::kF32 || found->second.shape != parameter.shape) {
         return proto::configuration_error(fmt::format(
-            "{} is {} {}, the model's parameter F32 {}", quote_name(name),
+            "{} is {} {}, the model's parameter F32 {}", proto::quoted(name),
             dtype_name(found->second.dtype), shape_text(found->second.shape),
             shape_text(parameter.shape)));
       }

@@ -1,8 +1,8 @@
 // Matches a folder's tensors with a graph's parameters.
 #include "compnode/files/model_weights.hpp"
 
-#include "compnode/files/quote.hpp"
 #include "proto/assert.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 
@@ -39,7 +39,7 @@ class Matcher {
     }
     for (const auto& [name, view] : tensors_) {
       if (!used_.contains(name) && !is_passed_over(name, view)) {
-        surplus_.push_back(fmt::format("{} {}", quote_name(name), shape_text(view.shape)));
+        surplus_.push_back(fmt::format("{} {}", proto::quoted(name), shape_text(view.shape)));
       }
     }
     return views;
@@ -68,11 +68,11 @@ class Matcher {
   void check(const proto::Parameter& parameter, const std::string& name, const TensorView& view) {
     if (view.shape != parameter.shape) {
       different_.push_back(fmt::format("{} is {} in the folder and {} in the model",
-                                       quote_name(name), shape_text(view.shape),
+                                       proto::quoted(name), shape_text(view.shape),
                                        shape_text(parameter.shape)));
     } else if (!is_convertible(view.dtype)) {
       different_.push_back(fmt::format("{} has dtype {} instead of F32, F16, BF16 or F64",
-                                       quote_name(name), dtype_name(view.dtype)));
+                                       proto::quoted(name), dtype_name(view.dtype)));
     }
   }
 
@@ -88,7 +88,7 @@ class Matcher {
     }
     different_.push_back(fmt::format(
         "{} differs from {}, to which the model ties it: set tie_word_embeddings to false in "
-        "config.json to train both", quote_name(name), quote_name(embedding->first)));
+        "config.json to train both", proto::quoted(name), proto::quoted(embedding->first)));
     return true;
   }
 

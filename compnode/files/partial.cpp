@@ -21,10 +21,11 @@ constexpr std::string_view kMark = ".partial-";
 constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz234567";
 constexpr std::size_t kSuffixLetters = 10;
 
-bool is_partial_name(std::string_view name) {
+bool is_partial_of(std::string_view name, std::string_view stem) {
   if (name.size() < kMark.size() + kSuffixLetters) return false;
-  const std::string_view tail = name.substr(name.size() - kMark.size() - kSuffixLetters);
-  return tail.starts_with(kMark) &&
+  const std::size_t stem_size = name.size() - kMark.size() - kSuffixLetters;
+  const std::string_view tail = name.substr(stem_size);
+  return (stem.empty() || name.substr(0, stem_size) == stem) && tail.starts_with(kMark) &&
          tail.find_first_not_of(kLetters, kMark.size()) == std::string_view::npos;
 }
 
@@ -109,12 +110,13 @@ proto::Result<void> sync_folder(const std::filesystem::path& folder) {
   return result;
 }
 
-proto::Result<void> remove_stale_partials(const std::filesystem::path& folder) {
+proto::Result<void> remove_stale_partials(const std::filesystem::path& folder,
+                                          std::string_view stem) {
   std::error_code error;
   std::filesystem::directory_iterator entries(folder, error);
   if (error == std::errc::no_such_file_or_directory) return {};
   for (; !error && entries != std::filesystem::directory_iterator(); entries.increment(error)) {
-    if (is_partial_name(entries->path().filename().string())) remove_if_stale(entries->path());
+    if (is_partial_of(entries->path().filename().string(), stem)) remove_if_stale(entries->path());
   }
   if (error) return disk_error(folder, "read", error.value());
   return {};

@@ -1,9 +1,9 @@
 // Relates the parts of a safetensors header to each other and to the size of the file.
 #include "compnode/files/safetensors_header.hpp"
 
-#include "compnode/files/quote.hpp"
 #include "compnode/files/safetensors_json.hpp"
 #include "proto/assert.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -21,7 +21,7 @@ constexpr std::size_t kLengthBytes = 8;
 constexpr std::size_t kAlignment = 8;
 
 proto::Error bad_tensor(const SafetensorsHeader::Entry& entry, std::string_view reason) {
-  return proto::configuration_error(fmt::format("tensor {}: {}", quote_name(entry.name), reason));
+  return proto::configuration_error(fmt::format("tensor {}: {}", proto::quoted(entry.name), reason));
 }
 
 // Empty where a product over the shape leaves 63 bits, even if another extent is 0: whoever

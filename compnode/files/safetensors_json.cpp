@@ -2,7 +2,7 @@
 // sight, so that no input costs more than its length.
 #include "compnode/files/safetensors_json.hpp"
 
-#include "compnode/files/quote.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -39,7 +39,7 @@ class HeaderSax final : public nlohmann::json_sax<Json> {
     }
     field_ = text;
     if (place_ == Place::kMetadata) {
-      return !header_.metadata.contains(text) || fail("key " + quote_name(text) + " is there twice");
+      return !header_.metadata.contains(text) || fail("key " + proto::quoted(text) + " is there twice");
     }
     return true;
   }
@@ -98,7 +98,7 @@ class HeaderSax final : public nlohmann::json_sax<Json> {
     }
     if (place_ == Place::kTensor && field_ == "dtype" && !has_dtype_) {
       const auto dtype = dtype_from_name(text);
-      if (!dtype) return fail("unknown dtype " + quote_name(text));
+      if (!dtype) return fail("unknown dtype " + proto::quoted(text));
       entry_.dtype = *dtype;
       has_dtype_ = true;
       return true;
@@ -140,14 +140,14 @@ class HeaderSax final : public nlohmann::json_sax<Json> {
 
   bool fail(std::string reason) {
     message_ = name_.empty() ? std::move(reason)
-                             : fmt::format("tensor {}: {}", quote_name(name_), reason);
+                             : fmt::format("tensor {}: {}", proto::quoted(name_), reason);
     return false;
   }
 
   bool unexpected(std::string_view what) {
     if (place_ == Place::kOutside) return fail("the header is not a JSON object");
     if (place_ == Place::kTop) return fail(fmt::format("{} where an object belongs", what));
-    return fail(fmt::format("{} does not belong at {}", what, quote_name(field_)));
+    return fail(fmt::format("{} does not belong at {}", what, proto::quoted(field_)));
   }
 
   SafetensorsHeader header_;

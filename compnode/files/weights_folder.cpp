@@ -1,8 +1,8 @@
 // Opens model.safetensors or the shards of its index.
 #include "compnode/files/weights_folder.hpp"
 
-#include "compnode/files/quote.hpp"
 #include "compnode/files/weights_index.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 
@@ -70,7 +70,7 @@ proto::Result<void> WeightsFolder::add_shards(const std::filesystem::path& folde
       if (entry == index.end() || entry->second != shard) {
         return proto::configuration_error(
             fmt::format("{}: tensor {} is not there according to {}", (folder / shard).string(),
-                        quote_name(name), kIndexFile));
+                        proto::quoted(name), kIndexFile));
       }
       tensors_.emplace(name, view);
     }
@@ -79,7 +79,7 @@ proto::Result<void> WeightsFolder::add_shards(const std::filesystem::path& folde
         if (holder == shard && !file->tensors().contains(name)) {
           return proto::configuration_error(
               fmt::format("{}: tensor {} is missing, which {} puts there",
-                          (folder / shard).string(), quote_name(name), kIndexFile));
+                          (folder / shard).string(), proto::quoted(name), kIndexFile));
         }
       }
     }

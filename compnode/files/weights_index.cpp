@@ -1,7 +1,7 @@
 // Reads and writes model.safetensors.index.json.
 #include "compnode/files/weights_index.hpp"
 
-#include "compnode/files/quote.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -39,7 +39,7 @@ class IndexSax final : public nlohmann::json_sax<Json> {
       seen_ = seen_ || in_weight_map_;
     } else if (in_weight_map_) {
       name_ = text;
-      if (index_.contains(text)) return fail(fmt::format("tensor {} is there twice", quote_name(text)));
+      if (index_.contains(text)) return fail(fmt::format("tensor {} is there twice", proto::quoted(text)));
     }
     return true;
   }
@@ -49,7 +49,7 @@ class IndexSax final : public nlohmann::json_sax<Json> {
     if (depth_ != 2) return value();
     if (!is_shard_name(text)) {
       return fail(fmt::format("tensor {}: {} is not the name of a .safetensors file in the folder",
-                              quote_name(name_), quote_name(text)));
+                              proto::quoted(name_), proto::quoted(text)));
     }
     index_.emplace(std::move(name_), std::move(text));
     return true;

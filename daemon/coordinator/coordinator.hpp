@@ -6,9 +6,9 @@
 #include "daemon/coordinator/node_table.hpp"
 #include "daemon/coordinator/world.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -52,7 +52,6 @@ class Coordinator {
     proto::ControlPeer peer;
     std::uint64_t request = 0;
     std::string job_id;
-    std::uint64_t next = 0;  // the first event that it has not been sent
   };
   struct NodeQuery {  // a ListNodes that waits for nodes
     proto::ControlPeer peer;
@@ -69,9 +68,13 @@ class Coordinator {
   void on_operator_message(const proto::ControlPeer& from, wire::Envelope message);
   void on_hello(const proto::ControlPeer& from, const std::string& name,
                 const wire::Envelope& message);
-  void reconcile(const std::string& node, const wire::NodeHello& hello);
-  void on_worker_event(const std::string& node, const wire::WorkerEvent& event);
+  void reconcile(const std::string& name, const Node& node);
+  void on_worker_event(const std::string& name, const wire::WorkerEvent& event);
   void on_submit(const proto::ControlPeer& from, std::uint64_t request, const wire::SubmitJob& submit);
+  void on_show_job(const proto::ControlPeer& from, std::uint64_t request,
+                   const std::string& job_id);
+  void on_show_node(const proto::ControlPeer& from, std::uint64_t request,
+                    const std::string& name);
   void on_watch(const proto::ControlPeer& from, std::uint64_t request, const wire::WatchJob& watch);
   void on_cancel(const proto::ControlPeer& from, std::uint64_t request, const std::string& job_id);
   void on_export(const proto::ControlPeer& from, std::uint64_t request, const wire::ExportJob& ask);
@@ -79,8 +82,8 @@ class Coordinator {
 
   [[nodiscard]] Job* find_job(const std::string& job_id);
   [[nodiscard]] wire::NodeStatus node_status(const Node& node) const;
+  [[nodiscard]] wire::JobList job_list() const;
   [[nodiscard]] wire::NodeList node_list() const;
-  [[nodiscard]] std::uint32_t ready_nodes() const;
 
   void reply(const proto::ControlPeer& to, std::uint64_t request, wire::Envelope message);
   void refuse(const proto::ControlPeer& to, std::uint64_t request, const proto::Error& error);

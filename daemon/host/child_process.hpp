@@ -36,12 +36,12 @@ class ChildProcess {
   struct Options {
     std::filesystem::path program;
     std::vector<std::string> arguments;  // without the program's name
-    std::string input;                   // written to its standard input, which is then closed
+    std::string input;                   // all of its standard input
     // Each complete line of standard output or error, without its end, cut at 4096 bytes. Where
     // `on_output` is empty, standard output goes to /dev/null.
     std::function<void(std::string line)> on_output;
     std::function<void(std::string line)> on_error;
-    // Once, after the process is gone and its output is drained. May destroy the ChildProcess.
+    // Once, after the process is gone and what it wrote has been read. May destroy the ChildProcess.
     std::function<void(ProcessExit)> on_exit;
   };
 
@@ -55,7 +55,7 @@ class ChildProcess {
 
   [[nodiscard]] pid_t id() const;
   void signal(int number);  // nothing if it has exited
-  [[nodiscard]] const std::vector<std::string> last_error_lines() const;  // at most 20, oldest first
+  [[nodiscard]] std::vector<std::string> last_error_lines() const;  // at most 20, oldest first
 
  private:
   class Impl;

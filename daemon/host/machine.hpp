@@ -33,7 +33,5 @@ struct MachineFiles {
 [[nodiscard]] proto::Result<std::filesystem::path> find_worker(
     const std::filesystem::path& configured);
 
-// "512MiB", "8GiB", "1000000" as bytes; kConfiguration if it is none of these.
-[[nodiscard]] proto::Result<std::uint64_t> parse_bytes(std::string_view text);
 
 }  // namespace longhaul::daemon

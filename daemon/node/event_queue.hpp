@@ -1,6 +1,7 @@
 // Workers' events that the coordinator has not stored yet, oldest first, bounded.
 #pragma once
 
+#include "daemon/host/worker_id.hpp"
 #include "proto/control.pb.h"
 
 #include <cstddef>
@@ -8,14 +9,12 @@
 #include <deque>
 #include <set>
 
-#include "daemon/host/worker_id.hpp"
-
 namespace longhaul::daemon {
 
 // Numbers each event with the request that its Envelope carries and that WorkerEventStored repeats.
-// When it is full, an event that a later one makes superfluous goes first (the stage totals inside a
-// step report, a report of an older checkpoint), then the oldest step report. What a worker says
-// once (ready, linked, finished, failed) is never dropped: that is bounded by the number of workers.
+// When it is full, the oldest checkpoint report goes first (a later one supersedes it), then the
+// oldest step report. What a worker says once (ready, linked, finished, failed) is never dropped:
+// that is bounded by the number of workers.
 class EventQueue {
  public:
   explicit EventQueue(std::size_t capacity = 65536) : capacity_(capacity) {}

@@ -1,5 +1,6 @@
 // Control messages (wire::Envelope) over ZeroMQ CURVE, on an Asio loop. A ControlServer listens
-// (ROUTER), ControlClients dial (DEALER). Every function and callback runs on the loop's thread.
+// (ROUTER), ControlClients dial (DEALER). Every function and callback runs on the loop's thread,
+// or before the loop runs and after it stopped; neither may be destroyed from within a callback.
 #pragma once
 
 #include "proto/channel/curve_key.hpp"
@@ -11,6 +12,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace zmq {
@@ -20,6 +22,9 @@ class context_t;
 namespace longhaul::proto {
 
 inline constexpr std::size_t kMaxControlMessageBytes = 64u << 20;
+
+// Decodes a frame that a peer sent; an error (kInternal) if it is too large or does not parse.
+[[nodiscard]] Result<wire::Envelope> envelope_from_wire(std::span<const std::byte> frame);
 
 // Who sits at the other end, as CURVE proved it.
 struct ControlPeer {
@@ -49,7 +54,8 @@ class ControlServer {
   ControlServer& operator=(const ControlServer&) = delete;
 
   [[nodiscard]] std::string endpoint() const;  // with the port that the system chose
-  // False if the peer is gone or too slow (its queue of 10,000 messages is full).
+  // False if the peer is gone or too slow (its queue of 10,000 messages is full), or if the message
+  // is larger than kMaxControlMessageBytes.
   bool send(const ControlPeer& to, const wire::Envelope& message);
 
  private:
@@ -65,8 +71,10 @@ class ControlClient {
     std::string server_key;  // Z85
     CurveKeyPair keys;
     std::function<void(wire::Envelope)> on_message;
-    // The transport's connection: true after a handshake, false when it is lost (it redials by
-    // itself) or when the server refused the key.
+    // The transport's connection: true after a handshake; false when the server cannot be reached,
+    // does not know this key, does not hold server_key, or was lost. `reason` says which, and the
+    // way out; the same news is told once. It dials again by itself in every case, 5 s after a
+    // refusal (what was sent before that is lost then), else at once.
     std::function<void(bool connected, std::string reason)> on_connection;
   };
 
@@ -77,7 +85,9 @@ class ControlClient {
   ControlClient(const ControlClient&) = delete;
   ControlClient& operator=(const ControlClient&) = delete;
 
-  bool send(const wire::Envelope& message);  // false if the queue is full
+  // Waits for the connection inside ZeroMQ. False if the queue is full, if the message is larger
+  // than kMaxControlMessageBytes, or while the server refuses this key.
+  bool send(const wire::Envelope& message);
 
  private:
   class Impl;

@@ -1,6 +1,7 @@
 // The worker's socket to other workers: one CURVE ROUTER that accepts, one CURVE DEALER per peer
 // that this worker dials. Ordered per peer; payloads travel without a copy of ours. Every function
-// and callback runs on the loop's thread.
+// and callback runs on the loop's thread, or before the loop runs and after it stopped; the channel
+// may not be destroyed from within a callback.
 #pragma once
 
 #include "proto/channel/curve_key.hpp"
@@ -71,17 +72,20 @@ class TensorChannel {
 
   [[nodiscard]] std::string endpoint() const;
 
-  // Before linking: whom to expect (they dial) and whom to dial. HELLO and HELLO_REPLY are the
+  // Before linking: whom to expect (they dial) and whom to dial, each peer once. A dialler that is
+  // refused because accept() has not been called yet tries again. HELLO and HELLO_REPLY are the
   // channel's own business.
   void accept(StageIndex peer, const std::string& public_key);
   [[nodiscard]] Result<void> dial(StageIndex peer, const std::string& endpoint,
                                   const std::string& public_key);
 
-  // Fills in epoch, sequence and from_stage. Requires a linked peer. Never blocks: what ZeroMQ does
-  // not take at once waits here, in order.
+  // Fills in epoch, sequence and from_stage. Requires a linked peer. Never blocks and never refuses:
+  // what the network does not take at once waits in ZeroMQ, in order, in the payload's own memory.
   void send(StageIndex peer, wire::TensorHeader header, Payload payload);
 
-  // Header and payload bytes handed over so far, and not yet taken by ZeroMQ.
+  // Header and payload bytes handed over so far, and those among them that ZeroMQ still holds: not
+  // yet encrypted and on their way. Before it destroys the channel in good order, a sender waits
+  // for 0; the linger covers what is left in the operating system's hands.
   [[nodiscard]] std::uint64_t bytes_sent(StageIndex peer) const;
   [[nodiscard]] std::uint64_t bytes_waiting(StageIndex peer) const;
 

@@ -1,0 +1,455 @@
+// Dispatches messages to nodes' and jobs' state, stores what changed, then sends what follows.
+#include "daemon/coordinator/coordinator.hpp"
+
+#include "daemon/host/failure.hpp"
+#include "daemon/coordinator/planning.hpp"
+#include "proto/text.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ranges>
+
+namespace longhaul::daemon {
+
+namespace {
+
+// Heartbeats that may be missing before a node counts as lost. Derived from the interval alone;
+// arrivals are not measured yet.
+constexpr int kMissedHeartbeats = 5;
+
+proto::Error no_such_job(const std::string& id) {
+  return proto::configuration_error(
+      fmt::format("there is no job {}: see `longhaul job list`", proto::quoted(id)));
+}
+
+}  // namespace
+
+Coordinator::Coordinator(Options options, Clock& clock, Network& network, Store& store,
+                         StoredState state)
+    : options_(std::move(options)),
+      clock_(clock),
+      network_(network),
+      store_(store),
+      epoch_(state.epoch),
+      last_tick_(clock.now()) {
+  nodes_.restore(state.nodes, clock_.now());
+  for (auto& stored : state.jobs) {
+    const std::string id = stored.assignment.job_id();
+    jobs_.emplace(id, Job(std::move(stored), clock_));
+  }
+}
+
+void Coordinator::on_message(const proto::ControlPeer& from, wire::Envelope message) {
+  const auto node = options_.access.nodes.find(from.public_key);
+  if (node != options_.access.nodes.end()) {
+    on_node_message(from, node->second, std::move(message));
+  } else if (options_.access.operators.contains(from.public_key)) {
+    on_operator_message(from, std::move(message));
+  }
+  flush();
+}
+
+void Coordinator::on_tick(TimePoint now) {
+  // A coordinator that stood still (suspended, swapped out) has heard nobody: that is not the
+  // nodes' fault, and what they said meanwhile is still to be read.
+  const auto since = now - last_tick_;
+  if (since > options_.heartbeat_interval) nodes_.forgive(since);
+  last_tick_ = now;
+
+  const auto allowed = options_.heartbeat_interval * kMissedHeartbeats;
+  for (const auto& name : nodes_.silent_since(now - allowed)) {
+    lose_node(name, fmt::format("no heartbeat for {:.0f} s",
+                                std::chrono::duration<double>(allowed).count()));
+  }
+  for (auto& [id, job] : jobs_) take(job, job.on_tick(now, options_.failure_grace));
+  flush();
+}
+
+// ---- nodes ---------------------------------------------------------------------------------------
+
+void Coordinator::on_node_message(const proto::ControlPeer& from, const std::string& name,
+                                  wire::Envelope message) {
+  if (message.has_node_hello()) {
+    on_hello(from, name, message);
+    return;
+  }
+  Node* node = nodes_.find(name);
+  if (node == nullptr || !node->present || !(node->peer == from)) {
+    // It takes itself for registered: the coordinator restarted, or gave it up meanwhile.
+    if (!message.has_node_goodbye()) {
+      refuse(from, message.request(), {proto::ErrorKind::kLost, "not registered: say hello first"});
+    }
+    return;
+  }
+  node->last_heard = clock_.now();
+  if (message.has_heartbeat()) {
+    wire::Envelope echo;
+    echo.mutable_heartbeat();
+    reply(from, message.request(), std::move(echo));
+  } else if (message.has_worker_event()) {
+    on_worker_event(name, message.worker_event());
+    wire::Envelope stored;
+    stored.mutable_worker_event_stored();
+    reply(from, message.request(), std::move(stored));
+  } else if (message.has_node_goodbye()) {
+    const auto& reason = message.node_goodbye().reason();
+    lose_node(name, reason.empty() ? "it said goodbye" : reason);
+  }
+}
+
+void Coordinator::on_hello(const proto::ControlPeer& from, const std::string& name,
+                           const wire::Envelope& message) {
+  const auto& hello = message.node_hello();
+  if (hello.info().name() != name) {
+    refuse(from, message.request(),
+           proto::configuration_error(fmt::format(
+               "this key belongs to node {}, not to {}: set `name` in the node's configuration, or "
+               "the key in the coordinator's",
+               proto::quoted(name), proto::quoted(hello.info().name()))));
+    return;
+  }
+  if (auto checked = check_node_info(hello.info()); !checked) {
+    refuse(from, message.request(), checked.error());
+    return;
+  }
+  Node& node = nodes_.add(name);
+  if (!node.present) node.since_unix_ms = clock_.unix_ms();
+  node.info = hello.info();
+  node.present = true;
+  node.awaited = false;
+  node.reason.clear();
+  node.last_heard = clock_.now();
+  node.peer = from;
+  node.workers.clear();
+  for (const auto& worker : hello.workers()) node.workers.insert(worker_id(worker));
+
+  wire::Envelope welcome;
+  welcome.mutable_node_welcome()->set_heartbeat_interval_ms(
+      static_cast<std::uint64_t>(options_.heartbeat_interval.count()));
+  reply(from, message.request(), std::move(welcome));
+  reconcile(name, node);
+  transition_.nodes.push_back(node_status(node));
+  answer_node_queries();
+}
+
+// Compares what the node runs with what the jobs believe that it runs.
+void Coordinator::reconcile(const std::string& name, const Node& node) {
+  for (const auto& worker : node.workers) {
+    const Job* job = find_job(worker.job_id);
+    if (job != nullptr && job->hosts(name, worker)) continue;
+    wire::Envelope stop;
+    set_worker_id(*stop.mutable_worker_command(), worker);
+    stop.mutable_worker_command()->mutable_stop();
+    to_node(name, std::move(stop));
+  }
+  for (auto& [id, job] : jobs_) {
+    for (const auto& worker : job.expected_on(name)) {
+      take(job, job.on_node_back(worker.stage, node.workers.contains(worker)));
+    }
+  }
+}
+
+void Coordinator::on_worker_event(const std::string& name, const wire::WorkerEvent& event) {
+  const WorkerId id = worker_id(event);
+  Job* job = find_job(id.job_id);
+  if (job != nullptr && job->hosts(name, id)) take(*job, job->on_worker_event(event));
+  if (event.has_finished() || event.has_failed()) {
+    if (Node* node = nodes_.find(name); node->workers.erase(id) > 0) answer_node_queries();
+  }
+}
+
+void Coordinator::lose_node(const std::string& name, const std::string& reason) {
+  Node* node = nodes_.find(name);
+  if (node == nullptr || !(node->present || node->awaited)) return;
+  node->present = node->awaited = false;
+  node->reason = reason;
+  node->since_unix_ms = clock_.unix_ms();
+  node->workers.clear();
+  transition_.nodes.push_back(node_status(*node));
+  for (auto& [id, job] : jobs_) {
+    for (const auto& worker : job.expected_on(name)) {
+      take(job, job.on_worker_lost(worker.stage, fmt::format("the node is gone: {}", reason)));
+    }
+  }
+}
+
+// ---- operators -----------------------------------------------------------------------------------
+
+void Coordinator::on_operator_message(const proto::ControlPeer& from, wire::Envelope message) {
+  const std::uint64_t request = message.request();
+  if (message.has_submit_job()) {
+    on_submit(from, request, message.submit_job());
+  } else if (message.has_list_jobs()) {
+    wire::Envelope answer;
+    *answer.mutable_job_list() = job_list();
+    reply(from, request, std::move(answer));
+  } else if (message.has_show_job()) {
+    on_show_job(from, request, message.show_job().job_id());
+  } else if (message.has_watch_job()) {
+    on_watch(from, request, message.watch_job());
+  } else if (message.has_cancel_job()) {
+    on_cancel(from, request, message.cancel_job().job_id());
+  } else if (message.has_export_job()) {
+    on_export(from, request, message.export_job());
+  } else if (message.has_list_nodes()) {
+    node_queries_.push_back({from, request, message.list_nodes().ready()});
+    answer_node_queries();
+  } else if (message.has_show_node()) {
+    on_show_node(from, request, message.show_node().name());
+  } else {
+    refuse(from, request, {proto::ErrorKind::kInternal, "no request that an operator can make"});
+  }
+}
+
+void Coordinator::on_show_job(const proto::ControlPeer& from, std::uint64_t request,
+                              const std::string& job_id) {
+  const Job* job = find_job(job_id);
+  if (job == nullptr) {
+    refuse(from, request, no_such_job(job_id));
+    return;
+  }
+  wire::Envelope answer;
+  *answer.mutable_job_status() = job->status();
+  reply(from, request, std::move(answer));
+}
+
+void Coordinator::on_show_node(const proto::ControlPeer& from, std::uint64_t request,
+                               const std::string& name) {
+  const Node* node = nodes_.find(name);
+  if (node == nullptr) {
+    refuse(from, request,
+           proto::configuration_error(fmt::format("there is no node {}: see `longhaul node list`",
+                                                  proto::quoted(name))));
+    return;
+  }
+  wire::Envelope answer;
+  *answer.mutable_node_status() = node_status(*node);
+  reply(from, request, std::move(answer));
+}
+
+void Coordinator::on_submit(const proto::ControlPeer& from, std::uint64_t request,
+                            const wire::SubmitJob& submit) {
+  PlanningRequest planning{.submission = submit,
+                           .job_id = fmt::format("job-{}", epoch_ + 1),
+                           .epoch = epoch_ + 1,
+                           .free_nodes = nodes_.free_nodes(),
+                           .not_free = {},
+                           .known_nodes = {}};
+  for (const auto& [name, node] : nodes_.all()) {
+    planning.known_nodes.push_back(name);
+    if (!node.present) {
+      planning.not_free.push_back(fmt::format("{} is gone: {}", name, node.reason));
+    } else if (!node.workers.empty()) {
+      planning.not_free.push_back(
+          fmt::format("{} is busy with {}", name, node.workers.begin()->job_id));
+    }
+  }
+  auto assignment = plan_job(planning);
+  if (!assignment) {
+    refuse(from, request, assignment.error());
+    return;
+  }
+  transition_.epoch = ++epoch_;
+  transition_.new_jobs.push_back(*assignment);
+  auto [entry, is_new] = jobs_.emplace(planning.job_id, Job(std::move(*assignment), clock_));
+  wire::Envelope accepted;
+  accepted.mutable_accepted()->set_job_id(planning.job_id);
+  reply(from, request, std::move(accepted));
+  take(entry->second, entry->second.start());
+  forget_old_jobs();
+}
+
+void Coordinator::on_watch(const proto::ControlPeer& from, std::uint64_t request,
+                           const wire::WatchJob& watch) {
+  const Job* job = find_job(watch.job_id());
+  if (job == nullptr) {
+    refuse(from, request, no_such_job(watch.job_id()));
+    return;
+  }
+  const auto events = store_.events(watch.job_id(), watch.from_event());
+  if (!events) throw proto::Failed(events.error());
+  for (const auto& event : *events) {
+    wire::Envelope envelope;
+    *envelope.mutable_job_event() = event;
+    reply(from, request, std::move(envelope));
+  }
+  if (!job->ended()) watchers_.push_back({from, request, watch.job_id()});
+}
+
+void Coordinator::on_cancel(const proto::ControlPeer& from, std::uint64_t request,
+                            const std::string& job_id) {
+  Job* job = find_job(job_id);
+  if (job == nullptr) {
+    refuse(from, request, no_such_job(job_id));
+  } else if (job->ended()) {
+    refuse(from, request,
+           proto::configuration_error(fmt::format("job {} has ended already", job_id)));
+  } else {
+    take(*job, job->cancel());
+    wire::Envelope accepted;
+    accepted.mutable_accepted()->set_job_id(job_id);
+    reply(from, request, std::move(accepted));
+  }
+}
+
+void Coordinator::on_export(const proto::ControlPeer& from, std::uint64_t request,
+                            const wire::ExportJob& ask) {
+  Job* job = find_job(ask.job_id());
+  if (job == nullptr) {
+    refuse(from, request, no_such_job(ask.job_id()));
+    return;
+  }
+  if (!ask.directory().starts_with('/')) {
+    refuse(from, request,
+           proto::configuration_error("the export's folder must be an absolute path"));
+    return;
+  }
+  auto effects = job->export_to(ask.directory());
+  if (!effects) {
+    refuse(from, request, effects.error());
+    return;
+  }
+  take(*job, std::move(*effects));
+  wire::Envelope accepted;
+  accepted.mutable_accepted()->set_job_id(ask.job_id());
+  reply(from, request, std::move(accepted));
+}
+
+Job* Coordinator::find_job(const std::string& job_id) {
+  const auto found = jobs_.find(job_id);
+  return found == jobs_.end() ? nullptr : &found->second;
+}
+
+wire::NodeStatus Coordinator::node_status(const Node& node) const {
+  wire::NodeStatus status;
+  *status.mutable_info() = node.info;
+  status.set_since_unix_ms(node.since_unix_ms);
+  status.set_reason(node.reason);
+  if (!node.workers.empty()) status.set_job_id(node.workers.begin()->job_id);
+  const bool busy = !node.workers.empty();
+  status.set_state(!node.present ? wire::GONE : busy ? wire::BUSY : wire::READY);
+  return status;
+}
+
+wire::JobList Coordinator::job_list() const {
+  std::vector<const Job*> oldest_first;
+  for (const auto& [id, job] : jobs_) oldest_first.push_back(&job);
+  std::ranges::sort(oldest_first, {},
+                    [](const Job* job) { return job->assignment().plan().epoch(); });
+  wire::JobList list;
+  for (const Job* job : oldest_first) *list.add_jobs() = job->status();
+  return list;
+}
+
+wire::NodeList Coordinator::node_list() const {
+  wire::NodeList list;
+  for (const auto& [name, node] : nodes_.all()) *list.add_nodes() = node_status(node);
+  return list;
+}
+
+void Coordinator::answer_node_queries() {
+  const auto ready = static_cast<std::uint32_t>(nodes_.free_nodes().size());
+  std::erase_if(node_queries_, [&](const NodeQuery& query) {
+    if (ready < query.ready) return false;
+    wire::Envelope answer;
+    *answer.mutable_node_list() = node_list();
+    reply(query.peer, query.request, std::move(answer));
+    return true;
+  });
+}
+
+// ---- storing and sending -------------------------------------------------------------------------
+
+void Coordinator::reply(const proto::ControlPeer& to, std::uint64_t request,
+                        wire::Envelope message) {
+  message.set_request(request);
+  outgoing_.push_back({to, std::move(message)});
+}
+
+void Coordinator::refuse(const proto::ControlPeer& to, std::uint64_t request,
+                         const proto::Error& error) {
+  wire::Envelope message;
+  *message.mutable_failure() = to_failure(error);
+  reply(to, request, std::move(message));
+}
+
+void Coordinator::to_node(const std::string& name, wire::Envelope message) {
+  const Node* node = nodes_.find(name);
+  // A node that is not there learns what it needs to know when it says hello.
+  if (node == nullptr || !node->present) return;
+  outgoing_.push_back({node->peer, std::move(message)});
+}
+
+void Coordinator::take(Job& job, JobEffects effects) {
+  for (auto& [node, message] : effects.to_nodes) {
+    if (message.has_start_worker()) {
+      const auto& assignment = message.start_worker().assignment();
+      if (Node* host = nodes_.find(node)) {
+        host->workers.insert({job.id(), assignment.plan().epoch(), assignment.stage()});
+      }
+    }
+    to_node(node, std::move(message));
+  }
+  for (auto& event : effects.events) transition_.events.emplace_back(job.id(), std::move(event));
+  if (effects.changed) {
+    std::erase_if(transition_.jobs, [&](const auto& entry) { return entry.first == job.id(); });
+    transition_.jobs.emplace_back(job.id(), job.record());
+  }
+  transition_.durable = transition_.durable || effects.durable;
+}
+
+void Coordinator::forget_old_jobs() {
+  std::vector<std::pair<std::uint64_t, std::string>> ended;  // by epoch: oldest first
+  for (const auto& [id, job] : jobs_) {
+    if (job.ended()) ended.emplace_back(job.assignment().plan().epoch(), id);
+  }
+  if (ended.size() <= options_.kept_jobs) return;
+  std::ranges::sort(ended);
+  ended.resize(ended.size() - options_.kept_jobs);
+  for (const auto& [epoch, id] : ended) {
+    jobs_.erase(id);
+    transition_.forgotten_jobs.push_back(id);
+  }
+}
+
+void Coordinator::flush() {
+  while (!transition_.empty() || !outgoing_.empty()) {
+    const Transition stored = std::exchange(transition_, {});
+    if (!stored.empty()) {
+      if (auto committed = store_.commit(stored); !committed) {
+        throw proto::Failed(committed.error());
+      }
+      feed_watchers(stored.events);
+    }
+    const auto sending = std::exchange(outgoing_, {});
+    for (const auto& [to, message] : sending) {
+      if (network_.send(to, message)) continue;
+      std::erase_if(watchers_, [&](const Watcher& watcher) { return watcher.peer == to; });
+      const auto name = options_.access.nodes.find(to.public_key);
+      if (name == options_.access.nodes.end()) continue;
+      const Node* node = nodes_.find(name->second);
+      if (node != nullptr && node->present && node->peer == to) {
+        lose_node(name->second, "its connection was lost");
+      }
+    }
+  }
+}
+
+void Coordinator::feed_watchers(
+    const std::vector<std::pair<std::string, wire::JobEvent>>& events) {
+  for (const auto& [job_id, event] : events) {
+    for (const auto& watcher : watchers_) {
+      if (watcher.job_id != job_id) continue;
+      wire::Envelope envelope;
+      *envelope.mutable_job_event() = event;
+      reply(watcher.peer, watcher.request, std::move(envelope));
+    }
+  }
+  std::erase_if(watchers_, [&](const Watcher& watcher) {
+    const Job* job = find_job(watcher.job_id);
+    return job == nullptr || job->ended();
+  });
+}
+
+}  // namespace longhaul::daemon

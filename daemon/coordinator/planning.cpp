@@ -1,0 +1,112 @@
+// Validation, choice of nodes and devices, and the planner's answer as an Assignment.
+#include "daemon/coordinator/planning.hpp"
+
+#include "proto/graph.hpp"
+#include "proto/job.hpp"
+#include "proto/pipeline_schedule.hpp"
+#include "proto/text.hpp"
+#include "scheduler/equal_compute.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <ranges>
+
+namespace longhaul::daemon {
+
+namespace {
+
+using proto::Result;
+
+Result<void> check_data_nodes(const PlanningRequest& request) {
+  for (const auto& name : request.submission.job().data().nodes()) {
+    if (std::ranges::find(request.known_nodes, name) != request.known_nodes.end()) continue;
+    const std::vector<std::string_view> known(request.known_nodes.begin(),
+                                              request.known_nodes.end());
+    return proto::configuration_error(
+        fmt::format("data.nodes: {} is no node of this fleet{}", proto::quoted(name),
+                    proto::did_you_mean(name, known)));
+  }
+  return {};
+}
+
+bool has_data(const wire::Job& job, const std::string& node) {
+  const auto& nodes = job.data().nodes();
+  return nodes.empty() || std::ranges::find(nodes, node) != nodes.end();
+}
+
+Result<std::vector<wire::NodeInfo>> choose_nodes(const PlanningRequest& request) {
+  const std::size_t wanted = request.submission.nodes();
+  const std::size_t free = request.free_nodes.size();
+  if (free == 0 || wanted > free) {
+    auto message = wanted == 0 ? std::string("no node is free")
+                               : fmt::format("the job asks for {} node{}, {} {} free", wanted,
+                                             wanted == 1 ? "" : "s", free, free == 1 ? "is" : "are");
+    if (!request.not_free.empty()) {
+      message += fmt::format(" ({})", fmt::join(request.not_free, ", "));
+    }
+    return proto::Error{proto::ErrorKind::kResource,
+                        message + ": wait, ask for fewer, or start a longhaul-compnode"};
+  }
+  auto nodes = request.free_nodes;
+  if (wanted != 0 && wanted < nodes.size()) {
+    const auto& job = request.submission.job();
+    std::ranges::stable_partition(
+        nodes, [&](const auto& node) { return has_data(job, node.name()); });
+    nodes.resize(wanted);
+  }
+  return nodes;
+}
+
+scheduler::Candidate candidate(const wire::Job& job, const wire::NodeInfo& node) {
+  const auto cuda = std::ranges::find_if(
+      node.devices(), [](const auto& device) { return device.name().starts_with("cuda"); });
+  const auto& device = cuda == node.devices().end() ? node.devices(0) : *cuda;
+  return {.node = node.name(),
+          .device = device.name(),
+          .threads = std::max(1u, device.threads()),
+          .memory_bytes = device.memory_bytes(),
+          .has_data = has_data(job, node.name())};
+}
+
+Result<proto::Plan> make_plan(const PlanningRequest& request, const proto::Graph& graph,
+                              const std::vector<wire::NodeInfo>& nodes) {
+  const auto& job = request.submission.job();
+  const auto& training = job.training();
+  std::vector<scheduler::Candidate> candidates;
+  for (const auto& node : nodes) candidates.push_back(candidate(job, node));
+  // validate_job has passed these names.
+  const auto schedule = proto::schedule_kind(job.pipeline_schedule());
+  const auto precision = proto::precision_kind(training.precision());
+  return scheduler::equal_compute(
+      graph, candidates,
+      {.binding = {.batch = training.micro_batch(), .sequence = job.data().sequence_length()},
+       .schedule = schedule.value(),
+       .micro_batches = training.batch() / training.micro_batch(),
+       .precision = precision.value(),
+       .epoch = proto::PlanEpoch{request.epoch}});
+}
+
+}  // namespace
+
+Result<wire::Assignment> plan_job(const PlanningRequest& request) {
+  const auto& submission = request.submission;
+  if (auto valid = proto::validate_job(submission.job()); !valid) return valid.error();
+  const auto graph = proto::Graph::from_wire(submission.graph());
+  if (!graph) return graph.error();
+  if (auto known = check_data_nodes(request); !known) return known.error();
+  const auto nodes = choose_nodes(request);
+  if (!nodes) return nodes.error();
+  const auto plan = make_plan(request, *graph, *nodes);
+  if (!plan) return plan.error();
+
+  wire::Assignment assignment;
+  assignment.set_job_id(request.job_id);
+  *assignment.mutable_job() = submission.job();
+  *assignment.mutable_graph() = submission.graph();
+  *assignment.mutable_plan() = plan->to_wire(*graph);
+  return assignment;
+}
+
+}  // namespace longhaul::daemon

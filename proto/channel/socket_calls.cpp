@@ -1,0 +1,49 @@
+// Wraps the C calls: what cppzmq throws for, a network program expects.
+#include "proto/channel/socket_calls.hpp"
+
+#include <cerrno>
+
+namespace longhaul::proto {
+
+int pending_events(zmq::socket_ref socket) {
+  int events = 0;
+  std::size_t size = sizeof events;
+  while (zmq_getsockopt(socket.handle(), ZMQ_EVENTS, &events, &size) != 0) {
+    if (zmq_errno() != EINTR) throw zmq::error_t();
+  }
+  return events;
+}
+
+bool receive_frame(zmq::socket_ref socket, zmq::message_t& frame) {
+  while (zmq_msg_recv(frame.handle(), socket.handle(), ZMQ_DONTWAIT) < 0) {
+    if (zmq_errno() == EINTR) continue;
+    if (zmq_errno() != EAGAIN) throw zmq::error_t();
+    // ZeroMQ looks for new input only now and then when asked to receive; ZMQ_EVENTS always looks.
+    if ((pending_events(socket) & ZMQ_POLLIN) == 0) return false;
+  }
+  return true;
+}
+
+bool drop_rest_of_message(zmq::socket_ref socket, zmq::message_t& frame) {
+  bool any = false;
+  while (frame.more()) {
+    if (!receive_frame(socket, frame)) break;
+    any = true;
+  }
+  return any;
+}
+
+SendOutcome send_frame(zmq::socket_ref socket, zmq::message_t& frame, bool more) {
+  const int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
+  while (zmq_msg_send(frame.handle(), socket.handle(), flags) < 0) {
+    switch (zmq_errno()) {
+      case EINTR: break;
+      case EAGAIN: return SendOutcome::kFull;
+      case EHOSTUNREACH: return SendOutcome::kGone;
+      default: throw zmq::error_t();
+    }
+  }
+  return SendOutcome::kTaken;
+}
+
+}  // namespace longhaul::proto

@@ -1,0 +1,83 @@
+// Checks the header frame of a tensor message before anybody believes it.
+#include "proto/channel/tensor_channel.hpp"
+
+#include <fmt/format.h>
+
+namespace longhaul::proto {
+namespace {
+
+constexpr int kMaxExtents = 8;
+constexpr std::size_t kMaxNameBytes = 512;
+
+Error refused(std::string what) {
+  return {ErrorKind::kInternal, "tensor header refused: " + std::move(what)};
+}
+
+// 0 for a type that is not known.
+std::int64_t element_bytes(wire::ElementType type) {
+  switch (type) {
+    case wire::FLOAT32: return 4;
+    case wire::BFLOAT16: return 2;
+    case wire::INT64:
+    case wire::FLOAT64: return 8;
+    case wire::ELEMENT_UNSPECIFIED:
+    case wire::ElementType_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case wire::ElementType_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+  }
+  return 0;
+}
+
+Result<void> check_tensor(const wire::TensorHeader& header) {
+  const std::int64_t width = element_bytes(header.element_type());
+  if (width == 0) {
+    return refused(fmt::format("element type {} is unknown", static_cast<int>(header.element_type())));
+  }
+  if (header.shape_size() > kMaxExtents) {
+    return refused(fmt::format("{} extents; at most {} are taken", header.shape_size(), kMaxExtents));
+  }
+  auto room = static_cast<std::int64_t>(kMaxTensorPayloadBytes) / width;
+  for (const std::int64_t extent : header.shape()) {
+    if (extent <= 0) return refused(fmt::format("extent {} is not positive", extent));
+    room /= extent;
+    if (room == 0) {
+      return refused(fmt::format("its shape needs more than {} bytes", kMaxTensorPayloadBytes));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> frame) {
+  if (frame.size() > kMaxTensorHeaderBytes) {
+    return refused(fmt::format("{} bytes; at most {} are taken", frame.size(), kMaxTensorHeaderBytes));
+  }
+  wire::TensorHeader header;
+  if (!header.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
+    return refused(fmt::format("{} bytes that are no TensorHeader", frame.size()));
+  }
+  if (header.name().size() > kMaxNameBytes) {
+    return refused(fmt::format("name of {} bytes; at most {} are taken", header.name().size(),
+                               kMaxNameBytes));
+  }
+  switch (header.kind()) {
+    case wire::TensorHeader::HELLO:
+    case wire::TensorHeader::HELLO_REPLY: return header;
+    case wire::TensorHeader::ACTIVATION:
+    case wire::TensorHeader::GRADIENT:
+    case wire::TensorHeader::DATA:
+    case wire::TensorHeader::TIED_GRADIENT:
+    case wire::TensorHeader::STEP_NORMS:
+    case wire::TensorHeader::PARAMETER: {
+      const auto checked = check_tensor(header);
+      if (checked.has_error()) return checked.error();
+      return header;
+    }
+    case wire::TensorHeader::UNSPECIFIED:
+    case wire::TensorHeader_Kind_TensorHeader_Kind_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case wire::TensorHeader_Kind_TensorHeader_Kind_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+  }
+  return refused(fmt::format("kind {} is unknown", static_cast<int>(header.kind())));
+}
+
+}  // namespace longhaul::proto

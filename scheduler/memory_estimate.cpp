@@ -1,0 +1,106 @@
+// Sums of a stage's memory over parameters, micro-batches in flight and links.
+#include "scheduler/memory_estimate.hpp"
+
+#include "proto/pipeline_schedule.hpp"
+#include "scheduler/memory_walk.hpp"
+#include "scheduler/operator_costs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+namespace longhaul::scheduler {
+namespace {
+
+std::uint64_t saturating_product(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t product = 0;
+  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<std::uint64_t>::max()
+                                                : product;
+}
+
+std::uint64_t saturating_sum(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? std::numeric_limits<std::uint64_t>::max() : sum;
+}
+
+void add_parameters(const proto::Graph& graph, const proto::Plan& plan, proto::StageIndex stage,
+                    proto::Precision precision, MemoryEstimate& estimate) {
+  const auto elements = [&](proto::ParameterIndex parameter) {
+    return static_cast<std::uint64_t>(graph.parameters[parameter.value].elements());
+  };
+  std::uint64_t owned = 0;
+  for (const proto::ParameterIndex parameter : proto::stage_parameters(graph, plan, stage)) {
+    owned += elements(parameter);
+  }
+  std::uint64_t used = 0;
+  for (const proto::OperatorIndex op : plan.stages[stage.value].operators) {
+    for (const proto::ParameterIndex parameter : graph.operators[op.value].parameters) {
+      used += elements(parameter);
+    }
+  }
+  estimate.parameters = owned * (precision == proto::Precision::kBf16 ? 6 : 4);
+  estimate.gradients = used * 4;
+  estimate.optimizer = owned * 8;
+}
+
+}  // namespace
+
+std::uint64_t MemoryEstimate::total() const {
+  std::uint64_t sum = 0;
+  for (const std::uint64_t part :
+       {parameters, gradients, optimizer, activations, workspace, boundary}) {
+    sum = saturating_sum(sum, part);
+  }
+  return sum;
+}
+
+MemoryEstimate estimate_memory(const proto::Graph& graph, const proto::Plan& plan,
+                               proto::StageIndex stage, std::span<const proto::Shape> shapes,
+                               proto::Precision precision) {
+  MemoryEstimate estimate;
+  add_parameters(graph, plan, stage, precision, estimate);
+
+  const MicroBatchMemory memory = walk_micro_batch(graph, plan, stage, shapes, precision);
+  estimate.in_flight = proto::peak_in_flight(proto::pipeline_schedule(
+      plan.schedule, {.stage = stage,
+                      .stages = static_cast<std::uint32_t>(plan.stages.size()),
+                      .micro_batches = plan.micro_batches}));
+  estimate.saved_per_micro_batch = static_cast<std::uint64_t>(memory.saved);
+  estimate.activations = saturating_product(estimate.in_flight, estimate.saved_per_micro_batch);
+  estimate.workspace = static_cast<std::uint64_t>(
+      std::max(memory.forward_peak, memory.backward_peak) - memory.saved);
+
+  for (const proto::Boundary& boundary : proto::boundaries(graph, plan)) {
+    if (boundary.from != stage && boundary.to != stage) continue;
+    const auto bytes =
+        static_cast<std::uint64_t>(value_bytes(graph, boundary.value, shapes, precision));
+    estimate.boundary = saturating_sum(estimate.boundary, boundary.data ? bytes : 2 * bytes);
+  }
+  return estimate;
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  constexpr std::array<const char*, 7> kUnits{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  while (value >= 1023.95 && unit + 1 < kUnits.size()) {
+    value /= 1024.0;
+    ++unit;
+  }
+  return fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+std::string describe(const MemoryEstimate& estimate) {
+  return fmt::format(
+      "parameters {}, gradients {}, optimizer {}, activations {} ({} micro-batch{} of {}), "
+      "workspace {}, boundary {}",
+      human_bytes(estimate.parameters), human_bytes(estimate.gradients),
+      human_bytes(estimate.optimizer), human_bytes(estimate.activations), estimate.in_flight,
+      estimate.in_flight == 1 ? "" : "es", human_bytes(estimate.saved_per_micro_batch),
+      human_bytes(estimate.workspace), human_bytes(estimate.boundary));
+}
+
+}  // namespace longhaul::scheduler

@@ -1,0 +1,46 @@
+// How much memory a stage needs, by category, before anything runs.
+#pragma once
+
+#include "proto/graph.hpp"
+#include "proto/job.hpp"
+#include "proto/plan.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace longhaul::scheduler {
+
+// Bytes of tensors at the stage's peak within a training step. E: elements of the parameters that
+// the stage uses, each once; U: elements over all uses, a tied parameter once per operator.
+struct MemoryEstimate {
+  std::uint64_t parameters = 0;   // 4 E (fp32 masters), and 2 E for the bf16 copies under bf16
+  std::uint64_t gradients = 0;    // 4 U
+  std::uint64_t optimizer = 0;    // 8 E: AdamW's two moments
+  std::uint64_t activations = 0;  // in_flight * saved_per_micro_batch
+  // What the micro-batch being computed holds at its peak beyond what it keeps: values on their
+  // way to the last reader, gradients, and the operators' own scratch (memory_walk.hpp).
+  std::uint64_t workspace = 0;
+  // Tensors of one micro-batch that wait on the stage's links: each activation received or sent,
+  // each gradient sent or received, and data inputs as integers.
+  std::uint64_t boundary = 0;
+
+  std::uint32_t in_flight = 0;              // micro-batches, at most, under the plan's schedule
+  std::uint64_t saved_per_micro_batch = 0;  // kept between forward and backward
+
+  [[nodiscard]] std::uint64_t total() const;
+};
+
+// `shapes` as infer_shapes gives them for the plan's micro-batch. Sums saturate.
+[[nodiscard]] MemoryEstimate estimate_memory(const proto::Graph& graph, const proto::Plan& plan,
+                                             proto::StageIndex stage,
+                                             std::span<const proto::Shape> shapes,
+                                             proto::Precision precision);
+
+// "812 B", "1.5 KiB", "3.2 GiB": one decimal from KiB on.
+[[nodiscard]] std::string human_bytes(std::uint64_t bytes);
+
+// "parameters 1.0 GiB, gradients 1.0 GiB, ...": every category.
+[[nodiscard]] std::string describe(const MemoryEstimate& estimate);
+
+}  // namespace longhaul::scheduler
