@@ -73,7 +73,8 @@ proto::Result<void> AtomicFile::flush() {
 proto::Result<void> AtomicFile::overwrite(std::uint64_t offset, std::span<const std::byte> bytes) {
   if (auto flushed = flush(); !flushed) return flushed;
   while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    const ssize_t written =
+        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return failure("write to it");
     bytes = bytes.subspan(static_cast<std::size_t>(written));

@@ -23,7 +23,8 @@ class AtomicFile {
   // Buffered.
   [[nodiscard]] proto::Result<void> append(std::span<const std::byte> bytes);
   // Replaces bytes already appended.
-  [[nodiscard]] proto::Result<void> overwrite(std::uint64_t offset, std::span<const std::byte> bytes);
+  [[nodiscard]] proto::Result<void> overwrite(std::uint64_t offset,
+                                              std::span<const std::byte> bytes);
   // Flushes file and folder to disk and renames.
   [[nodiscard]] proto::Result<void> commit();
 

@@ -32,8 +32,9 @@ proto::Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
     return proto::configuration_error(fmt::format("{}: is not a regular file", path.string()));
   }
   if (data == MAP_FAILED) {
-    return proto::Error{proto::ErrorKind::kResource, fmt::format("{}: cannot be mapped: {}",
-                                                                 path.string(), std::strerror(error))};
+    return proto::Error{
+        proto::ErrorKind::kResource,
+        fmt::format("{}: cannot be mapped: {}", path.string(), std::strerror(error))};
   }
   return MappedFile(data, size);
 }

@@ -29,9 +29,7 @@ class MappedFile {
   [[nodiscard]] std::span<const std::byte> bytes() const {
     return {static_cast<const std::byte*>(data_), size_};
   }
-  [[nodiscard]] std::string_view text() const {
-    return {static_cast<const char*>(data_), size_};
-  }
+  [[nodiscard]] std::string_view text() const { return {static_cast<const char*>(data_), size_}; }
 
  private:
   MappedFile(void* data, std::size_t size) : data_(data), size_(size) {}
