@@ -87,7 +87,7 @@ int main(int argc, char** argv) {
   const bool to_file = arguments.size() == 3 && arguments[1] == "--json";
   if (arguments.size() != 1 && !to_file) {
     std::fputs(
-        "usage: bench_tokenizer INPUTS [--json FILE]   (INPUTS: what tests/data/fetch fills)\n",
+        "usage: bench_tokenizer INPUTS [--json FILE]   (INPUTS: what deploy/fetch_inputs fills)\n",
         stderr);
     return 2;
   }
