@@ -32,10 +32,10 @@ std::optional<std::size_t> checksum_position(std::string_view header) {
   return digits;
 }
 
-std::uint64_t checksum_of(std::string_view header_without, std::span<const NamedTensor> ordered) {
+std::string checksum_of(std::string_view header_without, std::span<const NamedTensor> ordered) {
   std::vector<std::uint64_t> parts{compression::checksum(std::as_bytes(std::span(header_without)))};
   for (const NamedTensor& tensor : ordered) parts.push_back(compression::checksum(tensor.view.bytes));
-  return compression::checksum(std::as_bytes(std::span(parts)));
+  return fmt::format("{:016x}", compression::checksum(std::as_bytes(std::span(parts))));
 }
 
 Metadata to_metadata(const CheckpointInfo& info, StagePlace place) {
@@ -62,11 +62,11 @@ class MetadataReader {
   }
 
   template <class Number>
-  Number number(const std::string& key, int base = 10) {
+  Number number(const std::string& key) {
     const std::string digits = text(key);
     Number value = 0;
     const char* end = digits.data() + digits.size();
-    const auto read = std::from_chars(digits.data(), end, value, base);
+    const auto read = std::from_chars(digits.data(), end, value);
     if (read.ec != std::errc() || read.ptr != end) fail(key);
     return value;
   }
@@ -113,7 +113,7 @@ proto::Result<std::filesystem::path> write_stage_file(const std::filesystem::pat
       render_safetensors_header(tensors, to_metadata(snapshot.info, snapshot.place));
   const auto digits = checksum_position(header);
   LONGHAUL_ASSERT(digits.has_value());
-  header.replace(*digits, kNoChecksum.size(), fmt::format("{:016x}", checksum_of(header, tensors)));
+  header.replace(*digits, kNoChecksum.size(), checksum_of(header, tensors));
 
   const auto path = stage_file_path(directory, snapshot.info.step, snapshot.place);
   if (const auto folder = make_folders(path.parent_path()); !folder) return folder.error();
@@ -141,7 +141,7 @@ proto::Result<StageFile> StageFile::open(const std::filesystem::path& path) {
                       .run = reader.text("run")};
   stage_file.place_ = {.stage = reader.number<std::uint32_t>("stage"),
                        .stages = reader.number<std::uint32_t>("stages")};
-  stage_file.checksum_ = reader.number<std::uint64_t>("checksum", 16);
+  stage_file.checksum_ = reader.text("checksum");
   if (const auto& key = reader.failed_key()) {
     return proto::configuration_error(
         fmt::format("{}: its metadata has no sound {}", path.string(), proto::quoted(*key)));

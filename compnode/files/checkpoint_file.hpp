@@ -86,7 +86,7 @@ class StageFile {
   SafetensorsFile file_;
   CheckpointInfo info_;
   StagePlace place_;
-  std::uint64_t checksum_ = 0;
+  std::string checksum_;  // 16 hexadecimal digits, as in the file
 };
 
 }  // namespace longhaul::compnode

@@ -166,6 +166,11 @@ class HeaderSax final : public nlohmann::json_sax<Json> {
 }  // namespace
 
 proto::Result<SafetensorsHeader> parse_header_json(std::string_view json) {
+  // The parser takes a zero byte for the end of its input.
+  if (const auto zero = json.find('\0'); zero != std::string_view::npos) {
+    return proto::configuration_error(
+        fmt::format("the header is not JSON at its byte {}", zero + 1));
+  }
   HeaderSax sax;
   if (!Json::sax_parse(json.begin(), json.end(), &sax)) {
     return proto::configuration_error(sax.take_message());

@@ -108,6 +108,10 @@ class IndexSax final : public nlohmann::json_sax<Json> {
 }  // namespace
 
 proto::Result<WeightsIndex> parse_weights_index(std::string_view json) {
+  // The parser takes a zero byte for the end of its input.
+  if (const auto zero = json.find('\0'); zero != std::string_view::npos) {
+    return proto::configuration_error(fmt::format("not JSON at byte {}", zero + 1));
+  }
   IndexSax sax;
   if (!Json::sax_parse(json.begin(), json.end(), &sax)) {
     return proto::configuration_error(sax.take_message());

@@ -54,7 +54,7 @@ bool is_device(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-constexpr Text kPublicKey{"a public key of 40 characters, as 'longhaul key show' prints it",
+constexpr Text kPublicKey{"a public key of 40 characters, in quotes",
                           is_public_key};
 constexpr Text kDialled{"an address like tcp://coordinator.example:7070", is_dialled_endpoint};
 constexpr Text kBound{"an address like tcp://0.0.0.0:7070", is_bound_endpoint};

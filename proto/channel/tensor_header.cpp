@@ -2,6 +2,7 @@
 #include "proto/channel/tensor_channel.hpp"
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 namespace longhaul::proto {
 namespace {
@@ -52,6 +53,7 @@ Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> fr
   if (frame.size() > kMaxTensorHeaderBytes) {
     return refused(fmt::format("{} bytes; at most {} are taken", frame.size(), kMaxTensorHeaderBytes));
   }
+  const google::protobuf::LogSilencer quiet;  // a peer must not be able to fill the log
   wire::TensorHeader header;
   if (!header.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
     return refused(fmt::format("{} bytes that are no TensorHeader", frame.size()));
@@ -68,7 +70,8 @@ Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> fr
     case wire::TensorHeader::DATA:
     case wire::TensorHeader::TIED_GRADIENT:
     case wire::TensorHeader::STEP_NORMS:
-    case wire::TensorHeader::PARAMETER: {
+    case wire::TensorHeader::PARAMETER:
+    case wire::TensorHeader::EVALUATED: {
       const auto checked = check_tensor(header);
       if (checked.has_error()) return checked.error();
       return header;
