@@ -3,7 +3,7 @@
 
 #include "compnode/data/content_hash.hpp"
 #include "compnode/data/documents.hpp"
-#include "compnode/data/mapped_file.hpp"
+#include "compnode/files/mapped_file.hpp"
 #include "compnode/data/token_cache.hpp"
 #include "compnode/data/token_stream.hpp"
 #include "compnode/data/tokenizer.hpp"

@@ -1,7 +1,7 @@
 // Copies the sequences of a split into a file of 16- or 32-bit integers.
 #include "compnode/data/split_bin.hpp"
 
-#include "compnode/data/atomic_file.hpp"
+#include "compnode/files/atomic_file.hpp"
 
 #include <fmt/format.h>
 

@@ -1,11 +1,11 @@
 // Looks the tokens up by content, or makes them under a lock.
 #include "compnode/data/token_cache.hpp"
 
-#include "compnode/data/atomic_file.hpp"
+#include "compnode/files/atomic_file.hpp"
 #include "compnode/data/content_hash.hpp"
 #include "compnode/data/documents.hpp"
 #include "compnode/data/file_lock.hpp"
-#include "compnode/data/mapped_file.hpp"
+#include "compnode/files/mapped_file.hpp"
 
 #include <fmt/format.h>
 #include <xxhash.h>

@@ -1,7 +1,7 @@
 // Token ids in mapped files, one after the other.
 #pragma once
 
-#include "compnode/data/mapped_file.hpp"
+#include "compnode/files/mapped_file.hpp"
 #include "compnode/data/tokenizer.hpp"
 #include "proto/error.hpp"
 

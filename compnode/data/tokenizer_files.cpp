@@ -2,7 +2,7 @@
 #include "compnode/data/tokenizer_files.hpp"
 
 #include "compnode/data/content_hash.hpp"
-#include "compnode/data/mapped_file.hpp"
+#include "compnode/files/mapped_file.hpp"
 #include "compnode/data/token_names.hpp"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 // Encodes the texts of a file of reference ids, and reports the first text whose ids differ.
 #include "compnode/data/tokenizer.hpp"
 
-#include "compnode/data/mapped_file.hpp"
+#include "compnode/files/mapped_file.hpp"
 
 #include <algorithm>
 #include <cstdint>

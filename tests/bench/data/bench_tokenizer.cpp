@@ -1,7 +1,7 @@
 // How many megabytes of text per second the tokeniser encodes on one core.
 #include "compnode/data/tokenizer.hpp"
 
-#include "compnode/data/mapped_file.hpp"
+#include "compnode/files/mapped_file.hpp"
 
 #include <nlohmann/json.hpp>
 
