@@ -4,6 +4,7 @@
 #include "proto/channel/control_frame.hpp"
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include <limits>
 
@@ -16,6 +17,7 @@ Result<wire::Envelope> envelope_from_wire(std::span<const std::byte> frame) {
     return Error{ErrorKind::kInternal, fmt::format("control message of {} bytes; at most {} are taken",
                                                    frame.size(), kMaxControlMessageBytes)};
   }
+  const google::protobuf::LogSilencer quiet;  // a peer must not be able to fill the log
   wire::Envelope envelope;
   if (!envelope.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
     return Error{ErrorKind::kInternal,

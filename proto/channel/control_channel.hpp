@@ -37,12 +37,13 @@ struct ControlPeer {
 class ControlServer {
  public:
   struct Options {
-    std::string bind;  // "tcp://127.0.0.1:*", "tcp://0.0.0.0:7070", "ipc:///path"
-    CurveKeyPair keys;
-    // Asked for every handshake with the peer's public key; false refuses the connection.
-    std::function<bool(const std::string& public_key)> allow;
+    std::string bind{};  // "tcp://127.0.0.1:*", "tcp://0.0.0.0:7070", "ipc:///path"
+    CurveKeyPair keys{};
+    // Asked for every handshake with the peer's public key; false refuses the connection. None:
+    // nobody gets in.
+    std::function<bool(const std::string& public_key)> allow{};
     // A message that does not parse, or is too large, is dropped before it reaches this.
-    std::function<void(const ControlPeer&, wire::Envelope)> on_message;
+    std::function<void(const ControlPeer&, wire::Envelope)> on_message{};
   };
 
   // kResource if the port is in use: the message names the address and what to change.
@@ -67,15 +68,15 @@ class ControlServer {
 class ControlClient {
  public:
   struct Options {
-    std::string endpoint;
-    std::string server_key;  // Z85
-    CurveKeyPair keys;
-    std::function<void(wire::Envelope)> on_message;
+    std::string endpoint{};
+    std::string server_key{};  // Z85
+    CurveKeyPair keys{};
+    std::function<void(wire::Envelope)> on_message{};
     // The transport's connection: true after a handshake; false when the server cannot be reached,
     // does not know this key, does not hold server_key, or was lost. `reason` says which, and the
     // way out; the same news is told once. It dials again by itself in every case, 5 s after a
     // refusal (what was sent before that is lost then), else at once.
-    std::function<void(bool connected, std::string reason)> on_connection;
+    std::function<void(bool connected, std::string reason)> on_connection{};
   };
 
   [[nodiscard]] static Result<std::unique_ptr<ControlClient>> open(zmq::context_t& context,

@@ -66,7 +66,9 @@ class ControlClient::Impl {
     if (!receive_frame(dialler_.socket(), frame)) return false;
     auto envelope = envelope_from_wire({frame.data<std::byte>(), frame.size()});
     if (drop_rest_of_message(dialler_.socket(), frame)) return true;
-    if (envelope.has_value()) options_.on_message(std::move(envelope).value());
+    if (envelope.has_value() && options_.on_message) {
+      options_.on_message(std::move(envelope).value());
+    }
     return true;
   }
 

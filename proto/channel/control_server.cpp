@@ -73,7 +73,9 @@ class ControlServer::Impl {
     ControlPeer peer{connection, verified_key(frame)};
     auto envelope = envelope_from_wire({frame.data<std::byte>(), frame.size()});
     if (drop_rest_of_message(socket_, frame) || peer.public_key.empty()) return true;
-    if (envelope.has_value()) options_.on_message(peer, std::move(envelope).value());
+    if (envelope.has_value() && options_.on_message) {
+      options_.on_message(peer, std::move(envelope).value());
+    }
     return true;
   }
 

@@ -15,7 +15,7 @@ DiallingSocket::DiallingSocket(zmq::context_t& context, boost::asio::io_context&
   open();
 }
 
-DiallingSocket::~DiallingSocket() = default;
+DiallingSocket::~DiallingSocket() { close(); }
 
 void DiallingSocket::open() {
   connection_.reset();
@@ -96,6 +96,8 @@ void DiallingSocket::redial_later() {
 
 void DiallingSocket::close() {
   redial_.cancel();
+  // Nothing that waits for a peer out of reach would be delivered within the linger.
+  if (connection_ && reported_ && !reported_->first) connection_->socket.set(zmq::sockopt::linger, 0);
   connection_.reset();
 }
 

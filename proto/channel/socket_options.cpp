@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
+#include <system_error>
 
 namespace longhaul::proto {
 namespace {
@@ -42,6 +44,16 @@ std::string remedy(int error) {
     case EPROTONOSUPPORT: return "not an address; write tcp://HOST:PORT or ipc://PATH";
     default: return zmq_strerror(error);
   }
+}
+
+// libzmq takes any number for a port, and uses its last 16 bits.
+bool has_sound_port(const std::string& address) {
+  if (!address.starts_with("tcp://")) return true;
+  const std::string port = address.substr(address.rfind(':') + 1);
+  if (port == "*") return true;
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  return error == std::errc() && end == port.data() + port.size() && number <= 0xffff;
 }
 
 Error address_error(std::string_view verb, const std::string& address, int error) {
@@ -91,6 +103,7 @@ void set_tcp_liveness(zmq::socket_ref socket) {
 }
 
 Result<void> bind_socket(zmq::socket_ref socket, const std::string& address) {
+  if (!has_sound_port(address)) return address_error("listen on", address, EINVAL);
   allow_ipv6(socket, address);
   if (zmq_bind(socket.handle(), address.c_str()) != 0) {
     return address_error("listen on", address, zmq_errno());
@@ -99,6 +112,7 @@ Result<void> bind_socket(zmq::socket_ref socket, const std::string& address) {
 }
 
 Result<void> connect_socket(zmq::socket_ref socket, const std::string& address) {
+  if (!has_sound_port(address)) return address_error("dial", address, EINVAL);
   allow_ipv6(socket, address);
   if (zmq_connect(socket.handle(), address.c_str()) != 0) {
     return address_error("dial", address, zmq_errno());

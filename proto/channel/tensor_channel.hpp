@@ -42,11 +42,11 @@ struct Payload {
 class TensorChannel {
  public:
   struct Options {
-    std::string bind_host;  // "127.0.0.1"; the port is the system's choice
-    std::string advertise_host;  // what endpoint() names; empty: bind_host
-    StageIndex self;
-    PlanEpoch epoch;
-    CurveKeyPair keys;
+    std::string bind_host{};  // "127.0.0.1"; the port is the system's choice
+    std::string advertise_host{};  // what endpoint() names; empty: bind_host
+    StageIndex self{};
+    PlanEpoch epoch{};
+    CurveKeyPair keys{};
     std::size_t max_payload_bytes = kMaxTensorPayloadBytes;
     // A peer that was named by accept() or dial() and has not linked after this: on_error, kLost.
     std::chrono::milliseconds link_timeout{60'000};
@@ -54,13 +54,13 @@ class TensorChannel {
     std::chrono::milliseconds linger{5'000};
     // A message of this epoch from an allowed peer, in order. `header.from_stage` is verified
     // against the peer's key. Checksum, codec and shape are the receiver's to check.
-    std::function<void(wire::TensorHeader, Payload)> on_message;
+    std::function<void(wire::TensorHeader, Payload)> on_message{};
     // Peer introduced itself and was answered: messages flow both ways.
-    std::function<void(StageIndex)> on_linked;
+    std::function<void(StageIndex)> on_linked{};
     // A frame that was refused, a lost sequence number, a lost connection (kLost): the link cannot
     // be trusted any more. Told once; afterwards nothing is received from this peer, and what is
     // sent to it is dropped.
-    std::function<void(StageIndex, Error)> on_error;
+    std::function<void(StageIndex, Error)> on_error{};
   };
 
   [[nodiscard]] static Result<std::unique_ptr<TensorChannel>> open(zmq::context_t& context,

@@ -2,6 +2,7 @@
 #include "proto/channel/tensor_channel.hpp"
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 namespace longhaul::proto {
 namespace {
@@ -52,6 +53,7 @@ Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> fr
   if (frame.size() > kMaxTensorHeaderBytes) {
     return refused(fmt::format("{} bytes; at most {} are taken", frame.size(), kMaxTensorHeaderBytes));
   }
+  const google::protobuf::LogSilencer quiet;  // a peer must not be able to fill the log
   wire::TensorHeader header;
   if (!header.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
     return refused(fmt::format("{} bytes that are no TensorHeader", frame.size()));

@@ -1,0 +1,98 @@
+// Which header frames a worker takes from another.
+#include "proto/channel/tensor_channel.hpp"
+
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <limits>
+#include <string>
+
+namespace longhaul::proto {
+namespace {
+
+wire::TensorHeader activation() {
+  wire::TensorHeader header;
+  header.set_kind(wire::TensorHeader::ACTIVATION);
+  header.set_element_type(wire::FLOAT32);
+  header.set_name("h.3.add");
+  for (const int extent : {4, 256, 768}) header.add_shape(extent);
+  return header;
+}
+
+Result<wire::TensorHeader> parse(const std::string& bytes) {
+  return tensor_header_from_wire({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()});
+}
+
+Result<wire::TensorHeader> with(const std::function<void(wire::TensorHeader&)>& change) {
+  wire::TensorHeader header = activation();
+  change(header);
+  return parse(header.SerializeAsString());
+}
+
+TEST_CASE("tensor_header: a sound header comes through unchanged") {
+  const auto parsed = with([](auto&) {});
+  REQUIRE(parsed.has_value());
+  CHECK(parsed.value().SerializeAsString() == activation().SerializeAsString());
+}
+
+TEST_CASE("tensor_header: an introduction needs no tensor, a tensor needs a type") {
+  CHECK(with([](auto& h) { h.Clear(), h.set_kind(wire::TensorHeader::HELLO); }).has_value());
+  CHECK(with([](auto& h) { h.Clear(), h.set_kind(wire::TensorHeader::HELLO_REPLY); }).has_value());
+  CHECK(with([](auto& h) { h.clear_element_type(); }).has_error());
+  CHECK(with([](auto& h) { h.clear_shape(); }).has_value());  // a scalar
+}
+
+TEST_CASE("tensor_header: unknown kinds and element types are refused") {
+  for (const int number : {0, 9, -1, 1000, std::numeric_limits<int>::max()}) {
+    CAPTURE(number);
+    CHECK(with([&](auto& h) { h.set_kind(static_cast<wire::TensorHeader::Kind>(number)); })
+              .has_error());
+  }
+  for (const int number : {0, 5, -1, 1000, std::numeric_limits<int>::min()}) {
+    CAPTURE(number);
+    CHECK(with([&](auto& h) { h.set_element_type(static_cast<wire::ElementType>(number)); })
+              .has_error());
+  }
+}
+
+TEST_CASE("tensor_header: extents are positive, at most eight, and their product is bounded") {
+  constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
+  CHECK(with([](auto& h) { h.add_shape(0); }).has_error());
+  CHECK(with([](auto& h) { h.add_shape(-1); }).has_error());
+  CHECK(with([](auto& h) { h.set_shape(0, kLargest); }).has_error());
+  CHECK(with([](auto& h) {
+          for (int i = 0; i < 3; ++i) h.set_shape(i, kLargest);  // overflows if multiplied
+        }).has_error());
+  CHECK(with([](auto& h) {
+          for (int i = 0; i < 5; ++i) h.add_shape(1);
+        }).has_value());
+  CHECK(with([](auto& h) {
+          for (int i = 0; i < 6; ++i) h.add_shape(1);
+        }).has_error());
+  constexpr std::int64_t kFloats = kMaxTensorPayloadBytes / 4;
+  CHECK(with([](auto& h) { h.clear_shape(), h.add_shape(kFloats); }).has_value());
+  CHECK(with([](auto& h) { h.clear_shape(), h.add_shape(kFloats + 1); }).has_error());
+}
+
+TEST_CASE("tensor_header: names are short and UTF-8") {
+  CHECK(with([](auto& h) { h.set_name(std::string(512, 'n')); }).has_value());
+  CHECK(with([](auto& h) { h.set_name(std::string(513, 'n')); }).has_error());
+  // Field 6, length 2, not UTF-8; Protobuf itself would only log while serialising it.
+  CHECK(parse(activation().SerializeAsString() + std::string("\x32\x02\xc3\x28", 4)).has_error());
+}
+
+TEST_CASE("tensor_header: frames that are no header, or too large, are refused") {
+  CHECK(parse("").has_error());
+  CHECK(parse("\xff\xff\xff\xff").has_error());
+  const std::string good = activation().SerializeAsString();
+  CHECK(parse(good.substr(0, good.size() - 1)).has_error());
+  // A known field repeated: valid Protobuf, but longer than a header may be.
+  std::string padded = good;
+  while (padded.size() <= kMaxTensorHeaderBytes) padded += std::string("\x28\x01", 2);
+  const auto parsed = parse(padded);
+  REQUIRE(parsed.has_error());
+  CHECK(parsed.error().message.find("at most 65536") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace longhaul::proto
