@@ -29,6 +29,7 @@ std::vector<std::uint32_t> find_cycle(const std::vector<std::vector<std::uint32_
   }
   path.erase(path.begin(), std::find(path.begin(), path.end(), node));
   std::reverse(path.begin(), path.end());
+  std::rotate(path.begin(), std::min_element(path.begin(), path.end()), path.end());
   return path;
 }
 

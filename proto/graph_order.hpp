@@ -8,7 +8,7 @@ namespace longhaul::proto {
 
 struct TopologicalOrder {
   std::vector<std::uint32_t> order;  // every node, if there is no cycle
-  std::vector<std::uint32_t> cycle;  // else one cycle: each node reads the one before it
+  std::vector<std::uint32_t> cycle;  // else one cycle, lowest first: each reads the one before
 };
 
 // `reads[n]` lists the nodes whose output node n reads, duplicates allowed. Of the nodes that are

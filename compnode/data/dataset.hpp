@@ -64,6 +64,8 @@ class TokenDataset {
   // blocks, so that the first few already come from all over the text.
   void read(Split split, std::uint64_t index, std::span<std::int64_t> inputs,
             std::span<std::int64_t> targets) const;
+  // The index of the sequence that is `place`-th in the order of the text; place < sequences(split).
+  [[nodiscard]] std::uint64_t index_in_text(Split split, std::uint64_t place) const;
 
  private:
   TokenDataset(std::shared_ptr<const TokenStream> stream, Holdout holdout,

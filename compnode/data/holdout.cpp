@@ -78,4 +78,15 @@ std::uint64_t Holdout::holdout_token(std::uint64_t index) const {
   return (block_begin_[block] + within) * shape_.sequence_length + block;
 }
 
+std::uint64_t Holdout::holdout_index(std::uint64_t place) const {
+  LONGHAUL_ASSERT(place < holdout_sequences_);
+  const std::uint64_t blocks = block_begin_.size();
+  const std::uint64_t size = holdout_sequences_ / blocks;
+  const std::uint64_t longer = holdout_sequences_ % blocks;  // the first blocks have one more
+  const std::uint64_t in_longer = longer * (size + 1);
+  if (place < in_longer) return place % (size + 1) * blocks + place / (size + 1);
+  place -= in_longer;
+  return place % size * blocks + longer + place / size;
+}
+
 }  // namespace longhaul::compnode

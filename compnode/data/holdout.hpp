@@ -34,6 +34,8 @@ class Holdout {
   // in the order of the stream, held-out ones round-robin over the blocks.
   [[nodiscard]] std::uint64_t train_token(std::uint64_t index) const;
   [[nodiscard]] std::uint64_t holdout_token(std::uint64_t index) const;
+  // The number of the held-out sequence that is `place`-th in the order of the stream.
+  [[nodiscard]] std::uint64_t holdout_index(std::uint64_t place) const;
 
  private:
   explicit Holdout(Shape shape) : shape_(shape) {}

@@ -57,7 +57,7 @@ class Tokenizer {
   std::shared_ptr<const WordSplitter> splitter_;
 };
 
-// Encodes text after text with a cache of words already seen (2 MiB). For one thread at a time.
+// Encodes text after text with a cache of words already seen (4 MiB). For one thread at a time.
 class TokenEncoder {
  public:
   using Sink = std::function<void(std::span<const TokenId>)>;
@@ -72,6 +72,8 @@ class TokenEncoder {
   // Hands the ids on in batches that are valid during the call, so that a text need not fit into
   // memory as ids. Never an empty batch.
   void encode(std::string_view text, const Sink& sink);
+  // How far the text is encoded, to the nearest few words; for a sink that shows progress.
+  [[nodiscard]] std::size_t bytes_encoded() const;
 
  private:
   struct State;

@@ -57,8 +57,11 @@ LONGHAUL_VECTOR_CLONES void masked_scale(const float* values, const std::uint8_t
   for (std::int64_t i = 0; i < count; ++i) out[i] = values[i] * (static_cast<float>(mask[i]) * scale);
 }
 
-at::Tensor random_mask_on_device(const MaskKey& key, std::uint32_t threshold, at::IntArrayRef shape,
-                                 const at::Device& device) {
+}  // namespace
+
+at::Tensor random_mask_by_torch(const MaskKey& key, double rate, at::IntArrayRef shape,
+                                const at::Device& device) {
+  const std::uint32_t threshold = drop_threshold(rate);
   const std::int64_t rows = shape[0];
   std::vector<std::int64_t> firsts;
   std::vector<std::int64_t> seconds;
@@ -84,8 +87,6 @@ at::Tensor random_mask_on_device(const MaskKey& key, std::uint32_t threshold, at
   return x.ge(static_cast<std::int64_t>(threshold)).to(at::kByte).view(shape);
 }
 
-}  // namespace
-
 std::uint64_t mix64(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15ULL;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -97,7 +98,7 @@ at::Tensor random_mask(const MaskKey& key, double rate, at::IntArrayRef shape,
                        const at::Device& device) {
   LONGHAUL_ASSERT(!shape.empty() && rate >= 0.0 && rate < 1.0);
   const std::uint32_t threshold = drop_threshold(rate);
-  if (!device.is_cpu()) return random_mask_on_device(key, threshold, shape, device);
+  if (!device.is_cpu()) return random_mask_by_torch(key, rate, shape, device);
   at::Tensor mask = at::empty(shape, at::kByte);
   const std::int64_t per_row = mask.numel() / shape[0];
   LONGHAUL_ASSERT(per_row <= 0xffffffffLL);

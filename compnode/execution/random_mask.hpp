@@ -21,6 +21,10 @@ struct MaskKey {
 [[nodiscard]] at::Tensor random_mask(const MaskKey& key, double rate, at::IntArrayRef shape,
                                      const at::Device& device);
 
+// The same mask from LibTorch's integer arithmetic: what devices other than the CPU use.
+[[nodiscard]] at::Tensor random_mask_by_torch(const MaskKey& key, double rate,
+                                              at::IntArrayRef shape, const at::Device& device);
+
 // values * mask * scale, elementwise, shapes equal.
 [[nodiscard]] at::Tensor apply_mask(const at::Tensor& values, const at::Tensor& mask, double scale);
 

@@ -4,6 +4,7 @@
 #include "proto/error.hpp"
 
 #include <c10/core/CPUAllocator.h>
+#include <c10/core/impl/alloc_cpu.h>
 #include <torch/version.h>
 #ifdef LONGHAUL_CUDA
 #include <ATen/cuda/CUDAContext.h>
@@ -12,10 +13,10 @@
 #endif
 
 #include <dlfcn.h>
+#include <malloc.h>
 
 #include <atomic>
 #include <charconv>
-#include <memory>
 
 namespace longhaul::compnode {
 namespace {
@@ -42,23 +43,20 @@ class CountingAllocator final : public c10::Allocator {
   c10::DataPtr allocate(std::size_t bytes) const override { return counted(bytes); }
 #endif
 
- private:
-  struct Block {
-    c10::DataPtr inner;
-    std::int64_t bytes;
-  };
+ public:
+  [[nodiscard]] c10::DeleterFnPtr raw_deleter() const override { return &release; }
 
-  static void release(void* context) {
-    const std::unique_ptr<Block> block(static_cast<Block*>(context));
-    count(-block->bytes);
+ private:
+  static void release(void* data) {
+    if (data == nullptr) return;
+    count(-static_cast<std::int64_t>(malloc_usable_size(data)));
+    c10::free_cpu(data);
   }
 
   static c10::DataPtr counted(std::size_t bytes) {
-    auto block = std::make_unique<Block>(
-        Block{c10::GetDefaultCPUAllocator()->allocate(bytes), static_cast<std::int64_t>(bytes)});
-    count(block->bytes);
-    void* data = block->inner.get();
-    return {data, block.release(), &release, at::Device(at::kCPU)};
+    void* data = c10::alloc_cpu(bytes);
+    if (data != nullptr) count(static_cast<std::int64_t>(malloc_usable_size(data)));
+    return {data, data, &release, at::Device(at::kCPU)};
   }
 };
 

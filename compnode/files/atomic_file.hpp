@@ -39,8 +39,9 @@ class AtomicFile {
 // Folders and their parents; new entries are synced. Errors are kResource.
 [[nodiscard]] proto::Result<void> make_folders(const std::filesystem::path& folder);
 
-// Removes what writers that no longer live left in the folder: "*.partial-*" that nobody locks.
-// A folder that is not there has nothing.
-[[nodiscard]] proto::Result<void> remove_stale_partials(const std::filesystem::path& folder);
+// Removes what writers that no longer live left in the folder: "STEM.partial-XXXXXX" that nobody
+// locks, for the given STEM or for all. A folder that is not there has nothing.
+[[nodiscard]] proto::Result<void> remove_stale_partials(const std::filesystem::path& folder,
+                                                        std::string_view stem = {});
 
 }  // namespace longhaul::compnode

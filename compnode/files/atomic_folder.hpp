@@ -11,7 +11,7 @@ namespace longhaul::compnode {
 // commit, it leaves nothing. Errors are kResource and name the path.
 class AtomicFolder {
  public:
-  // Makes the parents.
+  // Makes the parents; removes what dead writers of the same folder left beside it.
   [[nodiscard]] static proto::Result<AtomicFolder> create(const std::filesystem::path& path);
   AtomicFolder(AtomicFolder&& other) noexcept;
   AtomicFolder& operator=(AtomicFolder&&) = delete;

@@ -56,6 +56,10 @@ struct StageSnapshot {
   std::vector<OwnedTensor> tensors;
 };
 
+// DIRECTORY/step-00000050
+[[nodiscard]] std::filesystem::path step_folder_path(const std::filesystem::path& directory,
+                                                     std::uint64_t step);
+
 // DIRECTORY/step-00000050/stage-0-of-4.safetensors
 [[nodiscard]] std::filesystem::path stage_file_path(const std::filesystem::path& directory,
                                                     std::uint64_t step, StagePlace place);
@@ -72,15 +76,17 @@ class StageFile {
   [[nodiscard]] static proto::Result<StageFile> open(const std::filesystem::path& path);
   [[nodiscard]] proto::Result<void> verify() const;
 
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const CheckpointInfo& info() const { return info_; }
   [[nodiscard]] StagePlace place() const { return place_; }
   [[nodiscard]] const TensorMap& tensors() const { return file_.tensors(); }
 
  private:
+  std::filesystem::path path_;
   SafetensorsFile file_;
   CheckpointInfo info_;
   StagePlace place_;
-  std::uint64_t checksum_ = 0;
+  std::string checksum_;  // 16 hexadecimal digits, as in the file
 };
 
 }  // namespace longhaul::compnode

@@ -25,11 +25,16 @@ class Checkpoint {
   [[nodiscard]] const TensorView& state(StateRole role, std::string_view parameter) const;
 
  private:
-  friend class CheckpointReader;
+  friend proto::Result<Checkpoint> make_checkpoint(std::vector<StageFile> files,
+                                                   const proto::Graph& graph);
   std::vector<StageFile> files_;
   TensorMap tensors_;
   std::filesystem::path path_;
 };
+
+// A checkpoint out of all files of one set, by stage, if they are undamaged and fit the graph.
+[[nodiscard]] proto::Result<Checkpoint> make_checkpoint(std::vector<StageFile> files,
+                                                        const proto::Graph& graph);
 
 struct SkippedStep {
   std::uint64_t step = 0;
@@ -56,11 +61,17 @@ struct FoundCheckpoint {
 [[nodiscard]] proto::Result<std::vector<std::uint64_t>> checkpoint_steps(
     const std::filesystem::path& directory);
 
-// Deletes what is older than the `keep` newest complete checkpoints, complete or not, and what
-// writers that died left behind; `keep` 0 keeps all steps. Deletes no step unless a complete one
-// that stays has just been verified. Several processes may prune and write at the same time.
-// Returns the steps deleted, ascending.
+struct PruneOptions {
+  std::uint32_t keep = 0;    // complete checkpoints that stay; 0: all
+  std::uint64_t newest = 0;  // the step just written: later ones, of another run, are left alone
+};
+
+// Deletes the steps before the `keep` newest complete ones up to `newest`, complete or not, and
+// what writers that died left behind. Deletes no step unless one that stays has just been read and
+// found undamaged. Complete means: in this directory; where every stage writes to a disk of its
+// own, nothing is, and nothing is deleted. Several processes may prune and write at the same time.
+// Returns the steps deleted, ascending. Errors are kResource.
 [[nodiscard]] proto::Result<std::vector<std::uint64_t>> prune_checkpoints(
-    const std::filesystem::path& directory, std::uint32_t keep);
+    const std::filesystem::path& directory, PruneOptions options);
 
 }  // namespace longhaul::compnode

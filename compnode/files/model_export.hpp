@@ -15,7 +15,7 @@ namespace longhaul::compnode {
 struct ExportOptions {
   std::filesystem::path folder;  // parents are made
   // Where vocab.json and merges.txt (or OpenAI's encoder.json and vocab.bpe), or tokenizer.json lie.
-  std::optional<std::filesystem::path> tokenizer;
+  std::optional<std::filesystem::path> tokenizer = {};
   std::uint64_t shard_bytes = 5'000'000'000;  // a file holds at most this, or a single tensor
 };
 

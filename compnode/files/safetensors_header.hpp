@@ -45,7 +45,4 @@ struct SafetensorsHeader {
 [[nodiscard]] std::string render_safetensors_header(std::span<const NamedTensor> tensors,
                                                     const Metadata& metadata);
 
-// For messages: in double quotes, control characters and bytes beyond ASCII escaped, shortened.
-[[nodiscard]] std::string quoted(std::string_view foreign);
-
 }  // namespace longhaul::compnode

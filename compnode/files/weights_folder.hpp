@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compnode/files/safetensors_file.hpp"
+#include "compnode/files/weights_index.hpp"
 #include "proto/error.hpp"
 
 #include <filesystem>
@@ -19,6 +20,9 @@ class WeightsFolder {
   [[nodiscard]] const TensorMap& tensors() const { return tensors_; }
 
  private:
+  [[nodiscard]] proto::Result<void> add_shards(const std::filesystem::path& folder,
+                                               const WeightsIndex& index);
+
   std::vector<SafetensorsFile> files_;
   TensorMap tensors_;
 };

@@ -111,6 +111,12 @@ void TrainingLoop::run() {
   if (!stage_.job.export_directory().empty()) {
     export_model_to(std::max(stage_.first_step, training.steps()), stage_.job.export_directory());
   }
+  // A stage that left while another still needs something of it would look like a lost one.
+  const Moment end{Phase::TRAINING, std::max(stage_.first_step, training.steps()), {}};
+  links_.broadcast(end, {});
+  for (std::uint32_t s = 0; s < stage_count(); ++s) {
+    if (s != stage_.stage.value) (void)links_.receive_numbers(end, StageIndex{s}, 0);
+  }
   wire::WorkerEvent event;
   *event.mutable_finished()->mutable_stage() = stage_report();
   report(std::move(event));

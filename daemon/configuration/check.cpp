@@ -1,1 +1,113 @@
+// A file of any kind, told apart by the keys it begins with.
 #include "daemon/configuration/check.hpp"
+
+#include "daemon/configuration/job_file.hpp"
+#include "daemon/configuration/model_source.hpp"
+#include "daemon/configuration/site_files.hpp"
+#include "daemon/configuration/tables.hpp"
+#include "proto/assert.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace longhaul::daemon {
+namespace {
+
+constexpr std::array kKinds{FileKind::kJob, FileKind::kCoordinator, FileKind::kNode,
+                            FileKind::kClient};
+
+const MappingDescription& description(FileKind kind) {
+  switch (kind) {
+    case FileKind::kJob: return job_table();
+    case FileKind::kCoordinator: return coordinator_table();
+    case FileKind::kNode: return node_table();
+    case FileKind::kClient: return client_table();
+  }
+  LONGHAUL_ASSERT(false);
+}
+
+// The kind that knows the most of the file's keys; of kinds alike, the one with the fewest keys that
+// the file lacks, since every client's key is a node's too.
+Checked<FileKind> detect_kind(const std::filesystem::path& file) {
+  const auto text = read_text(file, kMaxYamlBytes);
+  if (!text) return text.error();
+  const auto root = parse_yaml(*text, file.string());
+  if (!root) return root.error();
+  struct Score {
+    std::size_t known = 0;
+    std::size_t lacking = 0;
+    FileKind kind{};
+  };
+  std::array<Score, kKinds.size()> scores;
+  std::transform(kKinds.begin(), kKinds.end(), scores.begin(), [&](FileKind kind) {
+    const auto& keys = description(kind).keys;
+    const auto in_file = [&](const KeyDescription& key) {
+      return std::any_of(root->members.begin(), root->members.end(),
+                         [&](const YamlMember& member) { return member.key == key.key; });
+    };
+    const auto known = static_cast<std::size_t>(std::count_if(keys.begin(), keys.end(), in_file));
+    return Score{known, keys.size() - known, kind};
+  });
+  const auto better = [](const Score& a, const Score& b) {
+    return a.known != b.known ? a.known > b.known : a.lacking < b.lacking;
+  };
+  std::sort(scores.begin(), scores.end(), better);
+  if (scores[0].known > 0 && better(scores[0], scores[1])) return scores[0].kind;
+  return Diagnostics{{{file.string(),
+                       {},
+                       "its keys do not tell what kind of file it is; give --kind job, coordinator, "
+                       "node or client"}}};
+}
+
+template <class T>
+Diagnostics errors_of(const Checked<T>& loaded) {
+  return loaded ? Diagnostics{} : loaded.error();
+}
+
+Diagnostics check_job_file(const std::filesystem::path& file) {
+  const auto job = load_job(file);
+  if (!job) return job.error();
+  const auto graph = build_graph(*job);
+  if (graph) return {};
+  return {{{file.string(), {}, graph.error().message}}};
+}
+
+}  // namespace
+
+std::string_view file_kind_name(FileKind kind) {
+  switch (kind) {
+    case FileKind::kJob: return "job";
+    case FileKind::kCoordinator: return "coordinator";
+    case FileKind::kNode: return "node";
+    case FileKind::kClient: return "client";
+  }
+  LONGHAUL_ASSERT(false);
+}
+
+std::optional<FileKind> file_kind(std::string_view name) {
+  for (const FileKind kind : kKinds) {
+    if (name == file_kind_name(kind)) return kind;
+  }
+  return std::nullopt;
+}
+
+Checked<FileKind> check_file(const std::filesystem::path& file, std::optional<FileKind> kind) {
+  if (!kind) {
+    const auto detected = detect_kind(file);
+    if (!detected) return detected.error();
+    kind = *detected;
+  }
+  Diagnostics errors;
+  switch (*kind) {
+    case FileKind::kJob: errors = check_job_file(file); break;
+    case FileKind::kCoordinator: errors = errors_of(load_coordinator_configuration(file)); break;
+    case FileKind::kNode: errors = errors_of(load_node_configuration(file)); break;
+    case FileKind::kClient: errors = errors_of(load_client_configuration(file)); break;
+  }
+  if (!errors.items.empty()) return errors;
+  return *kind;
+}
+
+}  // namespace longhaul::daemon

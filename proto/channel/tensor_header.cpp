@@ -70,7 +70,8 @@ Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> fr
     case wire::TensorHeader::DATA:
     case wire::TensorHeader::TIED_GRADIENT:
     case wire::TensorHeader::STEP_NORMS:
-    case wire::TensorHeader::PARAMETER: {
+    case wire::TensorHeader::PARAMETER:
+    case wire::TensorHeader::EVALUATED: {
       const auto checked = check_tensor(header);
       if (checked.has_error()) return checked.error();
       return header;

@@ -2,6 +2,7 @@
 #include "compnode/execution/operators/operator_classes.hpp"
 #include "compnode/execution/random_mask.hpp"
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -72,7 +73,7 @@ std::vector<at::Tensor> Attention::backward_input(const at::Tensor& output_gradi
                                   .transpose(1, 2)
                                   .reshape({batch * heads_, sequence, depth});
 
-  const auto head_rows = at::IntArrayRef{batch * heads_, sequence, depth};
+  const std::array<std::int64_t, 3> head_rows{batch * heads_, sequence, depth};
   at::Tensor parts = at::empty({3, batch * heads_, sequence, depth}, qkv.options());
   at::Tensor part = parts.select(0, 2).view(head_rows);
   at::Tensor probability_gradient = at::bmm(gradient, values.transpose(1, 2));

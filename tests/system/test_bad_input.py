@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Bad input gets clear lines and exit code 2, before anything is started."""
+import json
+import socket
+import struct
+import unittest
+
+from longhaul import SystemTest
+
+
+class BadInput(SystemTest):
+    def refused(self, job, *words, lines=1, options=("--nodes", "2")):
+        """Runs the job (a dictionary, or text), and expects `lines` lines with all the words."""
+        if isinstance(job, dict):
+            self.write_job(job)
+        else:
+            (self.folder / "job.yaml").write_text(job)
+        before = self.files(".")
+        done = self.call("run", "job.yaml", *options)
+        self.assertEqual(done.code, 2, str(done))
+        self.assertEqual(len(done.err.splitlines()), lines, str(done))
+        for word in words:
+            self.assertIn(word, done.err)
+        self.assert_nothing_left()
+        self.assertEqual(before, {name: content for name, content in self.files(".").items()
+                                  if name in before}, "files of the user's changed")
+        return done
+
+    def weights(self, header, payload=b""):
+        """A Hugging Face folder whose safetensors file has this header."""
+        folder = self.folder / "model"
+        folder.mkdir()
+        self.write_config("model/config.json")
+        text = header if isinstance(header, bytes) else json.dumps(header).encode()
+        (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + payload)
+        return self.job() | {"model": {"from": "model"}}
+
+    def test_unknown_keys_are_all_named_with_their_place(self):
+        job = self.job()
+        job["trainning"] = {}
+        job["data"]["hold_out"] = 0.1
+        text = json.dumps(job, indent=2)
+        places = []
+        for key in ("trainning", "hold_out"):
+            line = next(i for i, content in enumerate(text.splitlines(), 1) if f'"{key}"' in content)
+            column = text.splitlines()[line - 1].index('"') + 1
+            places.append(f"job.yaml:{line}:{column}:")
+        self.refused(text, *places, "trainning", "hold_out", lines=2)
+
+    def test_missing_files(self):
+        job = self.job()
+        job["data"]["train"] = ["nowhere/*.txt"]
+        self.refused(job, "nowhere/*.txt")
+        self.refused(self.job() | {"model": {"config": "nowhere.json"}}, "nowhere.json")
+        done = self.call("run", "nowhere.yaml", "--nodes", 2)
+        self.assertEqual((done.code, len(done.err.splitlines())), (2, 1), str(done))
+
+    def test_tokens_outside_the_vocabulary(self):
+        job = self.job()
+        job["data"]["train"] = [self.write_tokens(vocabulary=300)]
+        self.refused(job, "256")
+
+    def test_a_tokenizer_larger_than_the_model(self):
+        job = self.job()
+        tokenizer = self.folder / "tokenizer"
+        tokenizer.mkdir()
+        letters = [chr(c) for c in (*range(33, 127), *range(161, 173), *range(174, 256))]
+        letters += [chr(256 + i) for i in range(256 - len(letters))]
+        pairs = [("a", letter) for letter in letters[:40]]
+        vocabulary = letters + [a + b for a, b in pairs]
+        (tokenizer / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(vocabulary)}))
+        (tokenizer / "merges.txt").write_text("\n".join(f"{a} {b}" for a, b in pairs) + "\n")
+        (self.folder / "text.txt").write_text("some words of text " * 2000)
+        job["data"] |= {"train": ["text.txt"], "tokenizer": "tokenizer"}
+        self.refused(job, "256", str(len(vocabulary)))
+
+    def test_a_sequence_longer_than_the_model_has_positions(self):
+        job = self.job()
+        job["data"]["sequence_length"] = 65
+        self.refused(job, "65", "64")
+
+    def test_hostile_safetensors(self):
+        float_64 = {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 64]}
+        cases = {
+            "header longer than the file": (b"{}" + b" " * 8, b""),
+            "data cut short": ({"transformer.wte.weight": float_64}, b"\0" * 63),
+            "overlap": ({"a": float_64, "b": float_64}, b"\0" * 64),
+            "offsets beyond the file": (
+                {"a": float_64 | {"data_offsets": [0, 2**62]}}, b"\0" * 64),
+            "shape that overflows": (
+                {"a": float_64 | {"shape": [2**32, 2**32]}}, b"\0" * 64),
+            "unknown type": ({"a": float_64 | {"dtype": "F7"}}, b"\0" * 64),
+            "not JSON": (b"{]", b""),
+        }
+        for name, (header, payload) in cases.items():
+            with self.subTest(name):
+                job = self.weights(header, payload)
+                file = self.folder / "model/model.safetensors"
+                if name.startswith("header"):
+                    file.write_bytes(struct.pack("<Q", 2**63) + b"{}")
+                self.refused(job, "model.safetensors")
+                file.unlink()
+                (self.folder / "model/config.json").unlink()
+                (self.folder / "model").rmdir()
+
+    def test_weights_of_another_shape(self):
+        entry = {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 64]}
+        self.refused(self.weights({"transformer.wte.weight": entry}, b"\0" * 64), "wte.weight")
+
+    def test_a_micro_batch_that_does_not_divide(self):
+        self.refused(self.job(micro_batch=3), "micro_batch", "job.yaml:")
+
+    def test_more_memory_than_there_is(self):
+        job = self.job()
+        job["model"] = {"config": self.write_config(n_embd=16384, n_layer=96, n_head=128)}
+        self.refused(job, "memory")
+
+    def test_graphs_that_make_no_sense(self):
+        good = {
+            "name": "tiny",
+            "dataInputs": [{"name": "tokens", "kind": "TOKENS"},
+                           {"name": "targets", "kind": "TARGETS"}],
+            "parameters": [{"name": "table", "shape": ["256", "16"],
+                            "initialisation": {"kind": "NORMAL", "standardDeviation": 0.1}}],
+            "operators": [
+                {"id": "embedded", "kind": "embedding", "inputs": ["tokens"],
+                 "parameters": ["table"]},
+                {"id": "left", "kind": "relu", "inputs": ["embedded"]},
+                {"id": "right", "kind": "add", "inputs": ["left", "embedded"]},
+                {"id": "logits", "kind": "linear", "inputs": ["right"], "parameters": ["table"]},
+                {"id": "loss", "kind": "cross_entropy", "inputs": ["logits", "targets"]}],
+            "loss": "loss", "logits": "logits"}
+        job = self.job(steps=2) | {"model": {"graph": "graph.json"}}
+        (self.folder / "graph.json").write_text(json.dumps(good))
+        self.run_job(job)
+        cycle = json.loads(json.dumps(good))
+        cycle["operators"][1]["inputs"] = ["right"]
+        unknown = json.loads(json.dumps(good))
+        unknown["operators"][1]["kind"] = "rleu"
+        for graph, words in ((cycle, ("cycle", "left", "right")), (unknown, ("rleu", "left"))):
+            (self.folder / "graph.json").write_text(json.dumps(graph))
+            self.refused(job, "graph.json", *words)
+
+    def test_a_loss_that_becomes_nan_names_step_and_operator(self):
+        job = self.job(clip_norm=0.0)
+        job["training"]["optimizer"]["learning_rate"] = 100.0
+        job["training"]["schedule"] = {"warmup_steps": 0, "decay": "constant"}
+        job["training"]["optimizer"]["epsilon"] = 1e-30
+        job["training"]["optimizer"]["betas"] = [0.0, 0.0]
+        job["training"]["optimizer"]["weight_decay"] = 1.0
+        self.write_job(job)
+        done = self.call("run", "job.yaml", "--nodes", 2)
+        self.assertNotEqual(done.code, 0, str(done))
+        self.assertRegex(done.err, r"step \d+", str(done))
+        self.assertIn("operator", done.err)
+        self.assert_nothing_left()
+
+    def test_a_port_in_use(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            done = self.start_coordinator(f"tcp://127.0.0.1:{port}").finish()
+        self.assertEqual(done.code, 2, str(done))
+        self.assertIn(str(port), done.err)
+
+    def test_usage(self):
+        for arguments in (("run",), ("run", "job.yaml", "--nodes", "0"), ("fly",),
+                          ("run", "job.yaml", "--nodes", "many")):
+            done = self.call(*arguments)
+            self.assertEqual(done.code, 2, f"{arguments}: {done}")
+            self.assertNotEqual(done.err, "")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Under 1f1b a stage needs the memory that was predicted, however many micro-batches there are."""
+import unittest
+
+from longhaul import SystemTest
+
+
+class Memory(SystemTest):
+    def peaks(self, batch, **changes):
+        job = self.job(steps=3, batch=batch, micro_batch=2) | changes
+        job["model"] = {"config": self.write_config(n_embd=128, vocab_size=1024, n_positions=128)}
+        job["data"] |= {"sequence_length": 128, "holdout": 0.0}
+        job["data"]["train"] = [self.write_tokens(count=40000, vocabulary=1024)]
+        return self.run_job(job, nodes=2, name=f"batch{batch}")["stages"]
+
+    def test_peak_is_within_a_tenth_of_the_estimate(self):
+        for stage in self.peaks(batch=16):
+            estimate, peak = stage["estimated_memory_bytes"], stage["peak_memory_bytes"]
+            self.assertGreater(estimate, 4_000_000, "large enough to mean something")
+            self.assertLessEqual(abs(peak - estimate), 0.1 * estimate,
+                                 f"stage {stage['stage']}: {peak} for an estimate of {estimate}")
+
+    def test_peak_does_not_grow_with_the_number_of_micro_batches(self):
+        few, many = self.peaks(batch=8), self.peaks(batch=48)
+        for before, after in zip(few, many):
+            self.assertLessEqual(after["peak_memory_bytes"], 1.02 * before["peak_memory_bytes"])
+
+    def test_gpipe_keeps_every_micro_batch(self):
+        """The bound above comes from the schedule, and is not there without it."""
+        gpipe = self.peaks(batch=48, pipeline={"schedule": "gpipe"})
+        ours = self.peaks(batch=48)
+        self.assertGreater(gpipe[0]["peak_memory_bytes"], 1.5 * ours[0]["peak_memory_bytes"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""However a run ends, it leaves no process and no temporary file, and says why."""
+import os
+import signal
+import unittest
+
+from longhaul import SystemTest
+
+
+class Signals(SystemTest):
+    def running(self):
+        running = self.start("run", self.write_job(self.job(steps=100000)), "--nodes", 2, "--json")
+        running.wait_for_step(3)
+        return running
+
+    def test_all_processes_of_the_fleet_run(self):
+        running = self.running()
+        counts = {program: len(self.processes(program)) for program in
+                  ("longhaul-coordinator", "longhaul-compnode", "longhaul-worker")}
+        running.process.terminate()
+        running.finish()
+        self.assertEqual(counts, {"longhaul-coordinator": 1, "longhaul-compnode": 2,
+                                  "longhaul-worker": 2})
+
+    def test_interrupt_and_terminate_stop_everything(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number.name):
+                running = self.running()
+                running.process.send_signal(number)
+                done = running.finish()
+                self.assertNotEqual(done.code, 0, str(done))
+                self.assertLessEqual(len(done.err.splitlines()), 1, str(done))
+                self.assert_nothing_left()
+
+    def test_interrupt_of_the_whole_group_stops_everything(self):
+        """As a terminal does it: every process of the foreground group gets Ctrl-C at once."""
+        running = self.running()
+        os.killpg(running.process.pid, signal.SIGINT)
+        done = running.finish()
+        self.assertNotEqual(done.code, 0, str(done))
+        self.assert_nothing_left()
+
+    def test_a_killed_child_fails_the_run_with_its_reason(self):
+        for program, words in (("longhaul-worker", ("SIGKILL",)), ("longhaul-compnode", ()),
+                               ("longhaul-coordinator", ())):
+            with self.subTest(program):
+                running = self.running()
+                os.kill(self.processes(program)[0], signal.SIGKILL)
+                done = running.finish()
+                self.assertEqual(done.code, 1, str(done))
+                self.assertEqual(len(done.err.splitlines()), 1, str(done))
+                for word in words:
+                    self.assertIn(word, done.err)
+                self.assert_nothing_left()
+
+    def test_killing_the_command_itself_ends_its_children(self):
+        running = self.running()
+        running.process.kill()
+        running.finish()
+        self.wait_for_children()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
