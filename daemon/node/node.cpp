@@ -19,15 +19,6 @@ std::string worker_name(const WorkerId& id) {
   return fmt::format("worker of {} stage {}", id.job_id, id.stage);
 }
 
-// "tcp://0.0.0.0:4242" with the host under which others dial this node; another kind of endpoint stays.
-std::string advertised(const std::string& endpoint, const std::string& host) {
-  const auto colon = endpoint.rfind(':');
-  if (host.empty() || !endpoint.starts_with("tcp://") || colon == std::string::npos) return endpoint;
-  const bool is_ipv6 = host.find(':') != std::string::npos && !host.starts_with('[');
-  return fmt::format("tcp://{}{}", is_ipv6 ? fmt::format("[{}]", host) : host,
-                     endpoint.substr(colon));
-}
-
 }  // namespace
 
 Node::Node(Options options, Clock& clock, Uplink& uplink, WorkerHost& workers)
@@ -142,6 +133,7 @@ void Node::on_start(const wire::StartWorker& start) {
   Worker& worker = workers_[id];
   worker.assignment = assignment;
   worker.assignment.set_bind_host(options_.bind_host);
+  worker.assignment.set_advertise_host(options_.info.host());
   spawn_waiting();
 }
 
@@ -221,10 +213,6 @@ void Node::on_worker_message(const WorkerId& id, const wire::Envelope& message) 
   } else if (message.has_worker_event() && !worker.ended) {
     wire::WorkerEvent event = message.worker_event();
     set_worker_id(event, id);  // it speaks for itself only
-    if (event.has_ready()) {
-      event.mutable_ready()->set_endpoint(
-          advertised(event.ready().endpoint(), options_.info.host()));
-    }
     if (event.has_finished() || event.has_failed()) {
       worker.ended = true;
       worker.kill_at = clock_.now() + options_.stop_deadline;

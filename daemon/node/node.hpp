@@ -62,6 +62,9 @@ class Node {
   // Set when the coordinator will never accept this node: the daemon should end with it.
   [[nodiscard]] const std::optional<proto::Error>& refused() const { return refused_; }
 
+  // Whether anything may still come of the worker: its process, its messages, its end.
+  [[nodiscard]] bool supervises(const WorkerId& id) const { return workers_.contains(id); }
+
   // What happened since the last call, a line each, for the program to log.
   [[nodiscard]] std::vector<std::string> take_log();
 
