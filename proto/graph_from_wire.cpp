@@ -3,10 +3,11 @@
 #include "proto/graph.hpp"
 
 #include "proto/graph_order.hpp"
+#include "proto/operator_from_wire.hpp"
 #include "proto/operator_registry.hpp"
+#include "proto/refused.hpp"
 #include "proto/text.hpp"
 
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -20,36 +21,6 @@ constexpr int kMaximumDataInputs = 16;
 constexpr int kMaximumRank = 8;
 constexpr std::size_t kMaximumConfigBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaximumNamesInMessage = 12;
-constexpr std::int64_t kMaximumHeads = 65536;
-
-template <class... Arguments>
-Error refused(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-  return configuration_error(fmt::format(format, std::forward<Arguments>(arguments)...));
-}
-
-std::string_view type_name(AttributeType type) {
-  switch (type) {
-    case AttributeType::kInteger:
-      return "integer";
-    case AttributeType::kReal:
-      return "real";
-    case AttributeType::kText:
-      return "text";
-  }
-  return "";
-}
-
-bool has_type(const wire::Attribute& attribute, AttributeType type) {
-  switch (type) {
-    case AttributeType::kInteger:
-      return attribute.has_integer();
-    case AttributeType::kReal:
-      return attribute.has_real();
-    case AttributeType::kText:
-      return attribute.has_text();
-  }
-  return false;
-}
 
 // Reads one message into one Graph; each step returns the first error. Operators keep the order of
 // the message until `order` sorts them.
@@ -163,118 +134,14 @@ class Reader {
     graph_.operators.reserve(static_cast<std::size_t>(message_.operators_size()));
     for (const wire::Operator& op : message_.operators()) {
       if (auto named = check_name("operator", op.id()); !named) return named.error();
-      Operator out;
-      out.id = op.id();
-      if (auto read = read_operator(op, out); !read) {
-        return with_context("operator " + quoted(op.id()), read.error());
-      }
+      auto read = operator_from_wire(op, parameters_);
+      if (!read) return with_context("operator " + quoted(op.id()), read.error());
       const ValueIndex value{
           static_cast<std::uint32_t>(graph_.data_inputs.size() + graph_.operators.size())};
       if (!values_.emplace(op.id(), value).second) {
         return refused("two operators or data inputs have the name {}", quoted(op.id()));
       }
-      graph_.operators.push_back(std::move(out));
-    }
-    return {};
-  }
-
-  Result<void> read_operator(const wire::Operator& op, Operator& out) {
-    const std::optional<OperatorKind> kind = operator_kind(op.kind());
-    if (!kind) {
-      return refused("{} is no known operator{}", quoted(op.kind()),
-                     did_you_mean(op.kind(), operator_names()));
-    }
-    out.kind = *kind;
-    const OperatorRule& rule = operator_rule(*kind);
-    if (static_cast<std::size_t>(op.inputs_size()) != rule.inputs) {
-      return refused("{} takes {} input{}, not {}", rule.name, rule.inputs,
-                     rule.inputs == 1 ? "" : "s", op.inputs_size());
-    }
-    if (auto read = read_attributes(op, rule, out); !read) return read.error();
-    return read_parameters(op, rule, out);
-  }
-
-  Result<void> read_parameters(const wire::Operator& op, const OperatorRule& rule,
-                               Operator& out) {
-    const auto given = static_cast<std::size_t>(op.parameters_size());
-    const std::size_t most = rule.required_parameters + rule.optional_parameters;
-    if (given < rule.required_parameters || given > most) {
-      return refused("{} takes {} parameters, not {}", rule.name,
-                     rule.optional_parameters == 0
-                         ? fmt::format("{}", most)
-                         : fmt::format("{} or {}", rule.required_parameters, most),
-                     given);
-    }
-    for (const std::string& name : op.parameters()) {
-      const auto found = parameters_.find(name);
-      if (found == parameters_.end()) {
-        return refused("there is no parameter {}; list it under parameters", quoted(name));
-      }
-      if (std::find(out.parameters.begin(), out.parameters.end(), found->second) !=
-          out.parameters.end()) {
-        return refused("uses parameter {} twice; use two operators to tie it", quoted(name));
-      }
-      out.parameters.push_back(found->second);
-    }
-    return {};
-  }
-
-  static Result<void> read_attributes(const wire::Operator& op, const OperatorRule& rule,
-                                      Operator& out) {
-    for (const AttributeRule& attribute : rule.attributes) {
-      if (attribute.required && !op.attributes().contains(std::string(attribute.name))) {
-        return refused("{} needs the attribute '{}'", rule.name, attribute.name);
-      }
-    }
-    for (const auto& [name, value] : op.attributes()) {
-      const auto attribute =
-          std::find_if(rule.attributes.begin(), rule.attributes.end(),
-                       [&](const AttributeRule& r) { return r.name == name; });
-      if (attribute == rule.attributes.end()) {
-        std::vector<std::string_view> known;
-        for (const AttributeRule& r : rule.attributes) known.push_back(r.name);
-        return refused("{} has no attribute {}{}", rule.name, quoted(name),
-                       did_you_mean(name, known));
-      }
-      if (!has_type(value, attribute->type)) {
-        return refused("attribute '{0}' must be of type {1}: {{\"{1}\": ...}}", name,
-                       type_name(attribute->type));
-      }
-      if (auto read = read_attribute(name, value, out); !read) return read.error();
-    }
-    return {};
-  }
-
-  static Result<void> read_attribute(std::string_view name, const wire::Attribute& value,
-                                     Operator& out) {
-    if (name == "heads") {
-      if (value.integer() < 1 || value.integer() > kMaximumHeads) {
-        return refused("attribute 'heads' is {}; 1 to {} are allowed", value.integer(),
-                       kMaximumHeads);
-      }
-      out.heads = value.integer();
-    } else if (name == "rate") {
-      if (!(value.real() >= 0.0 && value.real() < 1.0)) {
-        return refused("attribute 'rate' is {}; it must lie in [0, 1)", value.real());
-      }
-      out.rate = value.real();
-    } else if (name == "epsilon") {
-      if (!(value.real() > 0.0 && value.real() <= 1.0)) {
-        return refused("attribute 'epsilon' is {}; it must lie in (0, 1]", value.real());
-      }
-      out.epsilon = value.real();
-    } else if (name == "layout") {
-      if (value.text() != "in_out" && value.text() != "out_in") {
-        return refused("attribute 'layout' is {}; use 'out_in' or 'in_out'",
-                       quoted(value.text()));
-      }
-      out.weight_is_in_out = value.text() == "in_out";
-    } else {  // approximate
-      if (value.text() != "tanh" && value.text() != "none") {
-        return refused("attribute 'approximate' is {}; use 'tanh' or 'none'",
-                       quoted(value.text()));
-      }
-      out.gelu_tanh = value.text() == "tanh";
+      graph_.operators.push_back(std::move(*read));
     }
     return {};
   }
@@ -401,7 +268,7 @@ class Reader {
   const wire::Graph& message_;
   Graph graph_;
   std::unordered_map<std::string, ValueIndex> values_;
-  std::unordered_map<std::string, ParameterIndex> parameters_;
+  ParameterNames parameters_;
 };
 
 }  // namespace

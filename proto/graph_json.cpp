@@ -8,20 +8,26 @@ namespace longhaul::proto {
 namespace {
 
 constexpr std::size_t kMaximumBytes = std::size_t{64} << 20;
+constexpr std::size_t kShownBytes = 300;
 
-// Protobuf shows the place in the text on lines of their own.
+// Protobuf shows the place in the text on lines of their own, cut anywhere, perhaps within a
+// character.
 std::string one_line(std::string_view text) {
   std::string out;
-  for (const char c : text) {
-    const bool space = c == ' ' || static_cast<unsigned char>(c) < 0x20;
-    if (!space) {
+  for (const char c : text.substr(0, kShownBytes)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte > 0x7e) {
+      out += '?';
+    } else if (byte > 0x20) {
       out += c;
     } else if (!out.empty() && out.back() != ' ') {
       out += ' ';
     }
   }
-  while (!out.empty() && (out.back() == ' ' || out.back() == '^')) out.pop_back();
-  return out;
+  while (!out.empty() && (out.back() == ' ' || out.back() == '^' || out.back() == '.')) {
+    out.pop_back();
+  }
+  return out.starts_with(": ") ? out.substr(2) : out;
 }
 
 }  // namespace

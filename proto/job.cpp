@@ -3,9 +3,8 @@
 
 #include "proto/assert.hpp"
 #include "proto/pipeline_schedule.hpp"
+#include "proto/refused.hpp"
 #include "proto/text.hpp"
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -19,12 +18,6 @@ namespace {
 
 constexpr std::size_t kMaximumPathBytes = 4096;
 constexpr std::size_t kMaximumJobNameBytes = 128;
-
-template <class... Arguments>
-Error refused(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-  return configuration_error(
-      "job: " + fmt::format(format, std::forward<Arguments>(arguments)...));
-}
 
 struct Range {
   double low;
@@ -166,7 +159,7 @@ Result<void> check_data(const wire::DataSource& data) {
   }
   std::set<std::string_view> seen;
   for (const std::string& node : data.nodes()) {
-    if (auto named = check_name("job: data.nodes: node", node); !named) return named.error();
+    if (auto named = check_name("data.nodes: node", node); !named) return named.error();
     if (!seen.insert(node).second) return refused("data.nodes names {} twice", quoted(node));
   }
   return {};
@@ -259,6 +252,23 @@ Result<void> check_output(const wire::Job& job) {
   return optional_path("export_directory", job.export_directory());
 }
 
+Result<void> check_job(const wire::Job& job) {
+  if (auto named = check_job_name(job.name()); !named) return named.error();
+  if (auto fits = check_model(job.model()); !fits) return fits.error();
+  if (auto fits = check_data(job.data()); !fits) return fits.error();
+  if (auto fits = check_training(job.training()); !fits) return fits.error();
+  const std::array schedules{schedule_name(ScheduleKind::kGpipe),
+                             schedule_name(ScheduleKind::kOneForwardOneBackward)};
+  if (auto known = one_of("pipeline.schedule", job.pipeline_schedule(), schedules); !known) {
+    return known.error();
+  }
+  constexpr std::array<std::string_view, 1> kCompressions{"dense"};
+  if (auto known = one_of("compression", job.compression(), kCompressions); !known) {
+    return known.error();
+  }
+  return check_output(job);
+}
+
 }  // namespace
 
 std::string_view precision_name(Precision precision) {
@@ -289,20 +299,9 @@ std::int64_t activation_bytes(Precision precision) {
 }
 
 Result<void> validate_job(const wire::Job& job) {
-  if (auto named = check_job_name(job.name()); !named) return named.error();
-  if (auto fits = check_model(job.model()); !fits) return fits.error();
-  if (auto fits = check_data(job.data()); !fits) return fits.error();
-  if (auto fits = check_training(job.training()); !fits) return fits.error();
-  const std::array schedules{schedule_name(ScheduleKind::kGpipe),
-                             schedule_name(ScheduleKind::kOneForwardOneBackward)};
-  if (auto known = one_of("pipeline.schedule", job.pipeline_schedule(), schedules); !known) {
-    return known.error();
-  }
-  constexpr std::array<std::string_view, 1> kCompressions{"dense"};
-  if (auto known = one_of("compression", job.compression(), kCompressions); !known) {
-    return known.error();
-  }
-  return check_output(job);
+  auto checked = check_job(job);
+  if (!checked) return with_context("job", checked.error());
+  return checked;
 }
 
 }  // namespace longhaul::proto

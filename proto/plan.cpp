@@ -3,9 +3,8 @@
 
 #include "proto/assert.hpp"
 #include "proto/job.hpp"
+#include "proto/refused.hpp"
 #include "proto/text.hpp"
-
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
@@ -17,12 +16,6 @@ namespace {
 
 constexpr std::uint32_t kMaximumThreads = 4096;
 constexpr std::uint32_t kNowhere = ~0u;
-
-template <class... Arguments>
-Error refused(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-  return configuration_error(
-      "plan: " + fmt::format(format, std::forward<Arguments>(arguments)...));
-}
 
 bool is_device(std::string_view name) {
   if (name == "cpu") return true;
@@ -113,22 +106,7 @@ Result<void> check_flow(const Graph& graph, const std::vector<Stage>& stages) {
   return {};
 }
 
-}  // namespace
-
-StageIndex Plan::stage_of(OperatorIndex op) const {
-  for (std::uint32_t s = 0; s < stages.size(); ++s) {
-    const auto& operators = stages[s].operators;
-    if (std::binary_search(operators.begin(), operators.end(), op)) return StageIndex{s};
-  }
-  LONGHAUL_ASSERT(false);
-}
-
-StageIndex Plan::last_stage() const {
-  LONGHAUL_ASSERT(!stages.empty());
-  return StageIndex{static_cast<std::uint32_t>(stages.size()) - 1};
-}
-
-Result<Plan> Plan::from_wire(const wire::Plan& message, const Graph& graph) {
+Result<Plan> read_plan(const wire::Plan& message, const Graph& graph) {
   Plan plan;
   plan.epoch = PlanEpoch{message.epoch()};
   plan.micro_batches = message.micro_batches();
@@ -160,6 +138,27 @@ Result<Plan> Plan::from_wire(const wire::Plan& message, const Graph& graph) {
     return placed.error();
   }
   if (auto flows = check_flow(graph, plan.stages); !flows) return flows.error();
+  return plan;
+}
+
+}  // namespace
+
+StageIndex Plan::stage_of(OperatorIndex op) const {
+  for (std::uint32_t s = 0; s < stages.size(); ++s) {
+    const auto& operators = stages[s].operators;
+    if (std::binary_search(operators.begin(), operators.end(), op)) return StageIndex{s};
+  }
+  LONGHAUL_ASSERT(false);
+}
+
+StageIndex Plan::last_stage() const {
+  LONGHAUL_ASSERT(!stages.empty());
+  return StageIndex{static_cast<std::uint32_t>(stages.size()) - 1};
+}
+
+Result<Plan> Plan::from_wire(const wire::Plan& message, const Graph& graph) {
+  auto plan = read_plan(message, graph);
+  if (!plan) return with_context("plan", plan.error());
   return plan;
 }
 

@@ -17,7 +17,8 @@ AtomicFile::AtomicFile(std::filesystem::path path, std::filesystem::path partial
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : path_(std::move(other.path_)),
       partial_(std::move(other.partial_)),
-      descriptor_(std::exchange(other.descriptor_, -1)) {}
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      buffer_(std::move(other.buffer_)) {}
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
@@ -31,8 +32,7 @@ proto::Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) 
   return AtomicFile(path, std::move(partial->path), partial->descriptor);
 }
 
-proto::Result<void> AtomicFile::append(std::span<const std::byte> bytes) {
-  LONGHAUL_ASSERT(descriptor_ >= 0);
+proto::Result<void> AtomicFile::write_out(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
@@ -42,8 +42,39 @@ proto::Result<void> AtomicFile::append(std::span<const std::byte> bytes) {
   return {};
 }
 
+proto::Result<void> AtomicFile::flush() {
+  auto written = write_out(buffer_);
+  buffer_.clear();
+  return written;
+}
+
+proto::Result<void> AtomicFile::append(std::span<const std::byte> bytes) {
+  LONGHAUL_ASSERT(descriptor_ >= 0);
+  constexpr std::size_t kBufferBytes = 1 << 18;
+  if (buffer_.size() + bytes.size() > kBufferBytes) {
+    if (auto flushed = flush(); !flushed) return flushed;
+  }
+  if (bytes.size() > kBufferBytes) return write_out(bytes);
+  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  return {};
+}
+
+proto::Result<void> AtomicFile::overwrite(std::uint64_t offset, std::span<const std::byte> bytes) {
+  if (auto flushed = flush(); !flushed) return flushed;
+  while (!bytes.empty()) {
+    const ssize_t written =
+        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return disk_error(path_, "written", errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+    offset += static_cast<std::uint64_t>(written);
+  }
+  return {};
+}
+
 proto::Result<void> AtomicFile::commit() {
   LONGHAUL_ASSERT(descriptor_ >= 0);
+  if (auto flushed = flush(); !flushed) return flushed;
   if (const auto synced = sync_descriptor(descriptor_, path_); !synced) return synced;
   if (std::rename(partial_.c_str(), path_.c_str()) != 0) {
     return disk_error(path_, "put in place", errno);

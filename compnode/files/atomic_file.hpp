@@ -4,9 +4,11 @@
 #include "proto/error.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace longhaul::compnode {
 
@@ -20,16 +22,23 @@ class AtomicFile {
   AtomicFile& operator=(AtomicFile&&) = delete;
   ~AtomicFile();
 
+  // Buffered.
   [[nodiscard]] proto::Result<void> append(std::span<const std::byte> bytes);
+  // Replaces bytes appended before, all of them there already.
+  [[nodiscard]] proto::Result<void> overwrite(std::uint64_t offset, std::span<const std::byte> bytes);
   // Syncs the file, renames it over `path`, and syncs the folder.
   [[nodiscard]] proto::Result<void> commit();
 
  private:
   AtomicFile(std::filesystem::path path, std::filesystem::path partial, int descriptor);
 
+  [[nodiscard]] proto::Result<void> flush();
+  [[nodiscard]] proto::Result<void> write_out(std::span<const std::byte> bytes);
+
   std::filesystem::path path_;
   std::filesystem::path partial_;
   int descriptor_ = -1;
+  std::vector<std::byte> buffer_;
 };
 
 // A whole small file.

@@ -185,7 +185,7 @@ TEST_CASE("graph: attributes are known, of their type, and in range") {
   CHECK(with("gelu", "aproximate", [](auto& a) { a.set_text("tanh"); }) ==
         "operator 'extra': gelu has no attribute 'aproximate'; did you mean 'approximate'?");
   CHECK(with("gelu", "approximate", [](auto& a) { a.set_text("erf"); }) ==
-        "operator 'extra': attribute 'approximate' is 'erf'; use 'tanh' or 'none'");
+        "operator 'extra': attribute 'approximate' is 'erf'; use 'none' or 'tanh'");
   CHECK(with("attention", "heads", [](auto& a) { a.set_integer(0); })
             .find("'heads' is 0") != std::string::npos);
   CHECK(with("relu", "x", [](auto&) {}) == "operator 'extra': relu has no attribute 'x'");

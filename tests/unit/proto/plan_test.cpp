@@ -122,7 +122,8 @@ TEST_CASE("plan: devices, threads, schedule and counts are checked") {
   CHECK(changed([](auto& p) { p.set_micro_batch_size(0); }).find("of 0 sequences") !=
         std::string::npos);
   CHECK(changed([](auto& p) { p.clear_stages(); }).find("0 stages") != std::string::npos);
-  CHECK(changed([](auto& p) { p.mutable_stages(0)->clear_node(); }) == "node without a name");
+  CHECK(changed([](auto& p) { p.mutable_stages(0)->clear_node(); }) ==
+        "plan: node without a name");
 }
 
 TEST_CASE("plan: a value goes once to each stage that reads it") {

@@ -1,0 +1,8 @@
+
+tiny
+tokens
+targets 
+weight€€€€€{®Gáz”? ""
+embed	embedding"tokens*weight"
+headlinear"embed*weight"$
+losscross_entropy"head"targets*loss2head

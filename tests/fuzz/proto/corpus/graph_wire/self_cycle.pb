@@ -1,0 +1,9 @@
+
+tiny
+tokens
+targets
+weight{®Gáz”? ""
+embed	embedding"tokens*weight"
+headlinear"embed*weight"$
+losscross_entropy"head"targets"
+echoadd"embed"echo*loss2head
