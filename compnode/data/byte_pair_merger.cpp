@@ -32,7 +32,8 @@ void BytePairMerger::merge_short(std::string_view word) {
   for (std::size_t i = 0; i < bytes; ++i) {
     ids_[i] = vocabulary_.byte_token(static_cast<unsigned char>(word[i]));
   }
-  for (std::size_t i = 0; i + 1 < bytes; ++i) ranks_[i] = vocabulary_.merge(ids_[i], ids_[i + 1]).rank;
+  for (std::size_t i = 0; i + 1 < bytes; ++i)
+    ranks_[i] = vocabulary_.merge(ids_[i], ids_[i + 1]).rank;
   ranks_[bytes - 1] = kNoMerge;
 
   std::size_t count = bytes;
@@ -43,9 +44,11 @@ void BytePairMerger::merge_short(std::string_view word) {
     }
     if (ranks_[best] == kNoMerge) break;
     ids_[best] = vocabulary_.merge(ids_[best], ids_[best + 1]).result;
-    std::copy(ids_.begin() + static_cast<std::ptrdiff_t>(best) + 2, ids_.begin() + static_cast<std::ptrdiff_t>(count),
+    std::copy(ids_.begin() + static_cast<std::ptrdiff_t>(best) + 2,
+              ids_.begin() + static_cast<std::ptrdiff_t>(count),
               ids_.begin() + static_cast<std::ptrdiff_t>(best) + 1);
-    std::copy(ranks_.begin() + static_cast<std::ptrdiff_t>(best) + 2, ranks_.begin() + static_cast<std::ptrdiff_t>(count),
+    std::copy(ranks_.begin() + static_cast<std::ptrdiff_t>(best) + 2,
+              ranks_.begin() + static_cast<std::ptrdiff_t>(count),
               ranks_.begin() + static_cast<std::ptrdiff_t>(best) + 1);
     --count;
     if (best > 0) ranks_[best - 1] = vocabulary_.merge(ids_[best - 1], ids_[best]).rank;
@@ -56,7 +59,8 @@ void BytePairMerger::merge_short(std::string_view word) {
 
 void BytePairMerger::push(std::uint32_t part) {
   Part& left = parts_[part];
-  left.rank = left.next == kNoPart ? kNoMerge : vocabulary_.merge(left.id, parts_[left.next].id).rank;
+  left.rank =
+      left.next == kNoPart ? kNoMerge : vocabulary_.merge(left.id, parts_[left.next].id).rank;
   if (left.rank == kNoMerge) return;
   heap_.push_back(std::uint64_t{left.rank} << 32 | part);
   std::push_heap(heap_.begin(), heap_.end(), std::greater<>{});

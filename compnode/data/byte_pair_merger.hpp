@@ -13,7 +13,8 @@ namespace longhaul::compnode {
 // Reuses its memory from word to word. For one thread at a time.
 class BytePairMerger {
  public:
-  // Longer words are merged in pieces of this many bytes, which bounds memory to about 50 times as much.
+  // Longer words are merged in pieces of this many bytes, which bounds memory to about 50 times as
+  // much.
   static constexpr std::size_t kMostBytes = 4u << 20;
 
   // The vocabulary must outlive the merger.

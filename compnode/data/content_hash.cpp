@@ -11,9 +11,7 @@ struct ContentHash::State {
   ~State() { XXH3_freeState(xxh3); }
 };
 
-ContentHash::ContentHash() : state_(std::make_unique<State>()) {
-  XXH3_128bits_reset(state_->xxh3);
-}
+ContentHash::ContentHash() : state_(std::make_unique<State>()) { XXH3_128bits_reset(state_->xxh3); }
 
 ContentHash::~ContentHash() = default;
 

@@ -19,17 +19,19 @@
 namespace longhaul::compnode {
 namespace {
 
-proto::Error does_not_fit(const std::string& where, const std::string& what, std::int64_t vocabulary_size) {
-  return proto::configuration_error(
-      fmt::format("{}: a vocabulary that does not fit the config: {}, and the model's vocab_size is {}; "
-                  "use the model's own tokenizer, or a larger vocab_size",
-                  where, what, vocabulary_size));
+proto::Error does_not_fit(const std::string& where, const std::string& what,
+                          std::int64_t vocabulary_size) {
+  return proto::configuration_error(fmt::format(
+      "{}: a vocabulary that does not fit the config: {}, and the model's vocab_size is {}; "
+      "use the model's own tokenizer, or a larger vocab_size",
+      where, what, vocabulary_size));
 }
 
 // Text or token ids: all files are of the kind returned, text and records counting as one.
 proto::Result<SourceKind> check_files(const wire::DataSource& source) {
   if (source.train().empty()) return proto::configuration_error("data.train names no file");
-  if (source.sequence_length() == 0) return proto::configuration_error("data.sequence_length must be at least 1");
+  if (source.sequence_length() == 0)
+    return proto::configuration_error("data.sequence_length must be at least 1");
   std::size_t of_tokens = 0;
   for (const std::string& name : source.train()) {
     const auto kind = source_kind(name);
@@ -38,35 +40,41 @@ proto::Result<SourceKind> check_files(const wire::DataSource& source) {
   }
   if (of_tokens == 0) return SourceKind::kText;
   if (of_tokens < static_cast<std::size_t>(source.train_size())) {
-    return proto::configuration_error("data.train mixes .bin files with text; tokenise all of it or none");
+    return proto::configuration_error(
+        "data.train mixes .bin files with text; tokenise all of it or none");
   }
   if (source.token_bits() != 16 && source.token_bits() != 32) {
-    return proto::configuration_error(
-        fmt::format("data.token_bits is {}, and must be 16 or 32 for .bin files", source.token_bits()));
+    return proto::configuration_error(fmt::format(
+        "data.token_bits is {}, and must be 16 or 32 for .bin files", source.token_bits()));
   }
   return SourceKind::kTokens;
 }
 
-proto::Result<Tokenizer> load_tokenizer(const wire::DataSource& source, std::int64_t vocabulary_size) {
+proto::Result<Tokenizer> load_tokenizer(const wire::DataSource& source,
+                                        std::int64_t vocabulary_size) {
   if (source.tokenizer().empty()) {
-    return proto::configuration_error("data.tokenizer is missing: text needs the folder of a tokenizer");
+    return proto::configuration_error(
+        "data.tokenizer is missing: text needs the folder of a tokenizer");
   }
   auto tokenizer = Tokenizer::load(source.tokenizer());
   if (tokenizer && tokenizer->vocabulary_size() > vocabulary_size) {
-    return does_not_fit(source.tokenizer(), fmt::format("the tokenizer has {} tokens", tokenizer->vocabulary_size()),
+    return does_not_fit(source.tokenizer(),
+                        fmt::format("the tokenizer has {} tokens", tokenizer->vocabulary_size()),
                         vocabulary_size);
   }
   return tokenizer;
 }
 
-proto::Result<TokenStream> open_token_files(const wire::DataSource& source, std::int64_t vocabulary_size) {
+proto::Result<TokenStream> open_token_files(const wire::DataSource& source,
+                                            std::int64_t vocabulary_size) {
   TokenStream stream;
   ContentHash hash;
   for (const std::string& name : source.train()) {
     auto file = MappedFile::open(name);
     if (!file) return file.error();
     hash.add_part(file->text());
-    if (auto added = stream.append(std::move(*file), name, {.token_bits = source.token_bits()}); !added) {
+    if (auto added = stream.append(std::move(*file), name, {.token_bits = source.token_bits()});
+        !added) {
       return added.error();
     }
   }
@@ -82,14 +90,16 @@ proto::Result<TokenStream> open_token_files(const wire::DataSource& source, std:
 
 }  // namespace
 
-proto::Result<void> TokenDataset::check(const wire::DataSource& source, std::int64_t vocabulary_size) {
+proto::Result<void> TokenDataset::check(const wire::DataSource& source,
+                                        std::int64_t vocabulary_size) {
   const auto kind = check_files(source);
   if (!kind) return kind.error();
   for (const std::string& name : source.train()) {
     if (const auto file = MappedFile::open(name); !file) return file.error();
   }
   if (*kind == SourceKind::kTokens) return {};
-  if (const auto tokenizer = load_tokenizer(source, vocabulary_size); !tokenizer) return tokenizer.error();
+  if (const auto tokenizer = load_tokenizer(source, vocabulary_size); !tokenizer)
+    return tokenizer.error();
   return {};
 }
 
@@ -142,7 +152,8 @@ std::uint64_t TokenDataset::index_in_text(Split split, std::uint64_t place) cons
 void TokenDataset::read(Split split, std::uint64_t index, std::span<std::int64_t> inputs,
                         std::span<std::int64_t> targets) const {
   LONGHAUL_ASSERT(inputs.size() == sequence_length() && targets.size() == sequence_length());
-  const std::uint64_t begin = split == Split::kTrain ? holdout_.train_token(index) : holdout_.holdout_token(index);
+  const std::uint64_t begin =
+      split == Split::kTrain ? holdout_.train_token(index) : holdout_.holdout_token(index);
   stream_->copy(begin, inputs);
   stream_->copy(begin + 1, targets);
 }

@@ -59,12 +59,13 @@ class TokenDataset {
   // same sequences. 32 hexadecimal digits.
   [[nodiscard]] const std::string& fingerprint() const;
 
-  // Fills T inputs and T targets: targets[t] is the token after inputs[t]. index < sequences(split).
-  // Training sequences are numbered in the order of the text; held-out ones round-robin over the
-  // blocks, so that the first few already come from all over the text.
+  // Fills T inputs and T targets: targets[t] is the token after inputs[t]. index <
+  // sequences(split). Training sequences are numbered in the order of the text; held-out ones
+  // round-robin over the blocks, so that the first few already come from all over the text.
   void read(Split split, std::uint64_t index, std::span<std::int64_t> inputs,
             std::span<std::int64_t> targets) const;
-  // The index of the sequence that is `place`-th in the order of the text; place < sequences(split).
+  // The index of the sequence that is `place`-th in the order of the text; place <
+  // sequences(split).
   [[nodiscard]] std::uint64_t index_in_text(Split split, std::uint64_t place) const;
 
  private:

@@ -13,8 +13,8 @@ proto::Error wrong_record(const RecordSource& source, std::size_t line, std::str
   return proto::configuration_error(fmt::format("{}:{}: {}", source.name, line, what));
 }
 
-proto::Result<void> read_record(std::string_view record, const RecordSource& source, std::size_t line,
-                                const DocumentSink& sink) {
+proto::Result<void> read_record(std::string_view record, const RecordSource& source,
+                                std::size_t line, const DocumentSink& sink) {
   nlohmann::json json;
   try {
     json = nlohmann::json::parse(record);
@@ -30,7 +30,8 @@ proto::Result<void> read_record(std::string_view record, const RecordSource& sou
     return wrong_record(source, line, fmt::format("the record has no field \"{}\"", source.field));
   }
   if (!field->is_string()) {
-    return wrong_record(source, line, fmt::format("the field \"{}\" is not a string", source.field));
+    return wrong_record(source, line,
+                        fmt::format("the field \"{}\" is not a string", source.field));
   }
   return sink(field->get_ref<const std::string&>());
 }

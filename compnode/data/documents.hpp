@@ -11,9 +11,9 @@
 namespace longhaul::compnode {
 
 enum class SourceKind {
-  kText,    // .txt: the whole file is a document
-  kRecords, // .jsonl: a document per line
-  kTokens,  // .bin: token ids
+  kText,     // .txt: the whole file is a document
+  kRecords,  // .jsonl: a document per line
+  kTokens,   // .bin: token ids
 };
 
 // By the end of the name; kConfiguration for any other.
@@ -28,7 +28,8 @@ struct RecordSource {
 };
 
 // Hands on the field of each line's JSON object; lines of blanks are skipped. Errors are
-// kConfiguration and begin with file:line, as is that of a record that is not JSON or lacks the field.
+// kConfiguration and begin with file:line, as is that of a record that is not JSON or lacks the
+// field.
 [[nodiscard]] proto::Result<void> read_records(std::string_view jsonl, const RecordSource& source,
                                                const DocumentSink& sink);
 

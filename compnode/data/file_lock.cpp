@@ -20,8 +20,9 @@ proto::Result<FileLock> FileLock::wait_for(const std::filesystem::path& path) {
     while (failed != 0 && errno == EINTR);
   }
   if (failed != 0) {
-    return proto::Error{proto::ErrorKind::kResource,
-                        fmt::format("{}: cannot be locked: {}", path.string(), std::strerror(errno))};
+    return proto::Error{
+        proto::ErrorKind::kResource,
+        fmt::format("{}: cannot be locked: {}", path.string(), std::strerror(errno))};
   }
   return lock;
 }

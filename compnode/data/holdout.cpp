@@ -43,7 +43,8 @@ proto::Result<Holdout> Holdout::make(Shape shape) {
   const std::uint64_t held = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(wanted));
   const std::uint64_t blocks = std::min(held, kMostBlocks);
   // Each block costs the stream one token.
-  const std::uint64_t sequences = shape.tokens < blocks + 1 ? 0 : (shape.tokens - 1 - blocks) / length;
+  const std::uint64_t sequences =
+      shape.tokens < blocks + 1 ? 0 : (shape.tokens - 1 - blocks) / length;
   if (sequences <= held) return too_little(shape, on_grid);
   result.holdout_sequences_ = held;
   result.train_sequences_ = sequences - held;
@@ -63,11 +64,13 @@ proto::Result<Holdout> Holdout::make(Shape shape) {
 
 std::uint64_t Holdout::train_token(std::uint64_t index) const {
   LONGHAUL_ASSERT(index < train_sequences_);
-  const auto after = std::upper_bound(train_before_block_.begin(), train_before_block_.end(), index);
+  const auto after =
+      std::upper_bound(train_before_block_.begin(), train_before_block_.end(), index);
   const auto blocks = static_cast<std::uint64_t>(after - train_before_block_.begin());
   const std::uint64_t all = block_begin_.size();
   const std::uint64_t held_before =
-      all == 0 ? 0 : blocks * (holdout_sequences_ / all) + std::min(blocks, holdout_sequences_ % all);
+      all == 0 ? 0
+               : blocks * (holdout_sequences_ / all) + std::min(blocks, holdout_sequences_ % all);
   return (index + held_before) * shape_.sequence_length + blocks;
 }
 

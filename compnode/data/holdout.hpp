@@ -43,7 +43,7 @@ class Holdout {
   Shape shape_;
   std::uint64_t train_sequences_ = 0;
   std::uint64_t holdout_sequences_ = 0;
-  std::vector<std::uint64_t> block_begin_;        // by block: its first sequence on the grid
+  std::vector<std::uint64_t> block_begin_;         // by block: its first sequence on the grid
   std::vector<std::uint64_t> train_before_block_;  // by block: training sequences before it
 };
 

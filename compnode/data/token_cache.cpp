@@ -91,7 +91,8 @@ std::optional<TokenStream> open_finished(const fs::path& path, unsigned token_bi
 // Appends ids to the cache file, as narrow as they may be.
 class TokenFile {
  public:
-  TokenFile(AtomicFile file, unsigned token_bits) : file_(std::move(file)), token_bits_(token_bits) {
+  TokenFile(AtomicFile file, unsigned token_bits)
+      : file_(std::move(file)), token_bits_(token_bits) {
     XXH3_64bits_reset(checksum_.get());
   }
 
@@ -108,7 +109,8 @@ class TokenFile {
   proto::Result<void> commit() {
     header_.token_bits = token_bits_;
     header_.checksum = XXH3_64bits_digest(checksum_.get());
-    if (auto written = file_.overwrite(0, std::as_bytes(std::span(&header_, 1))); !written) return written;
+    if (auto written = file_.overwrite(0, std::as_bytes(std::span(&header_, 1))); !written)
+      return written;
     return file_.commit();
   }
 
@@ -132,8 +134,9 @@ class TokenFile {
 using Progress = std::function<void(const TokenizingProgress&)>;
 
 // One document into the file. `done` is the progress before it.
-proto::Result<void> write_document(std::string_view text, TokenEncoder& encoder, TokenId end_of_text,
-                                   TokenFile& file, const std::function<void(std::size_t)>& progress) {
+proto::Result<void> write_document(std::string_view text, TokenEncoder& encoder,
+                                   TokenId end_of_text, TokenFile& file,
+                                   const std::function<void(std::size_t)>& progress) {
   if (text.empty()) return {};
   proto::Result<void> written{};
   encoder.encode(text, [&](std::span<const TokenId> ids) {
@@ -145,7 +148,8 @@ proto::Result<void> write_document(std::string_view text, TokenEncoder& encoder,
 }
 
 proto::Result<void> write_tokens(const std::vector<Source>& sources, const Tokenizer& tokenizer,
-                                 const std::string& text_field, TokenFile& file, const Progress& progress) {
+                                 const std::string& text_field, TokenFile& file,
+                                 const Progress& progress) {
   constexpr std::uint64_t kProgressBytes = 1u << 20;
   TokenizingProgress now;
   for (const Source& source : sources) now.bytes_total += source.file.text().size();
@@ -160,8 +164,9 @@ proto::Result<void> write_tokens(const std::vector<Source>& sources, const Token
   for (const Source& source : sources) {
     std::size_t before = 0;  // bytes of this file's documents before this one
     const DocumentSink write = [&](std::string_view text) {
-      auto written = write_document(text, encoder, tokenizer.end_of_text(), file,
-                                    [&](std::size_t done) { show(now.bytes_done + before + done); });
+      auto written =
+          write_document(text, encoder, tokenizer.end_of_text(), file,
+                         [&](std::size_t done) { show(now.bytes_done + before + done); });
       before += text.size();
       return written;
     };
@@ -193,8 +198,9 @@ proto::Result<TokenStream> cached_tokens(const wire::DataSource& source, const T
     std::error_code error;
     fs::create_directories(folder, error);
     if (error) {
-      return proto::Error{proto::ErrorKind::kResource,
-                          fmt::format("{}: the token cache cannot be made: {}", folder.string(), error.message())};
+      return proto::Error{
+          proto::ErrorKind::kResource,
+          fmt::format("{}: the token cache cannot be made: {}", folder.string(), error.message())};
     }
     const auto lock = FileLock::wait_for(folder / (key + ".lock"));
     if (!lock) return lock.error();
@@ -204,7 +210,8 @@ proto::Result<TokenStream> cached_tokens(const wire::DataSource& source, const T
       if (!created) return created.error();
       TokenFile file(std::move(*created), token_bits);
       if (auto written = file.begin(); !written) return written.error();
-      if (auto written = write_tokens(*sources, tokenizer, source.text_field(), file, progress); !written) {
+      if (auto written = write_tokens(*sources, tokenizer, source.text_field(), file, progress);
+          !written) {
         return written.error();
       }
       if (auto written = file.commit(); !written) return written.error();

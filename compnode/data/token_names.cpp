@@ -17,8 +17,8 @@ proto::Result<std::vector<NamedToken>> token_ids_from_json(const nlohmann::json&
   for (const auto& [name, id] : object.items()) {
     if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= Vocabulary::kMostTokens) {
       return proto::configuration_error(
-          fmt::format("the id of token \"{}\" is {}, and must be an integer in [0, {})", name, id.dump(),
-                      Vocabulary::kMostTokens));
+          fmt::format("the id of token \"{}\" is {}, and must be an integer in [0, {})", name,
+                      id.dump(), Vocabulary::kMostTokens));
     }
     tokens.push_back({name, id.get<std::uint32_t>()});
   }

@@ -11,7 +11,8 @@
 namespace longhaul::compnode {
 
 // {"name": id, ...}, ids in [0, 2^22).
-[[nodiscard]] proto::Result<std::vector<NamedToken>> token_ids_from_json(const nlohmann::json& object);
+[[nodiscard]] proto::Result<std::vector<NamedToken>> token_ids_from_json(
+    const nlohmann::json& object);
 
 // "left right": two names, neither empty, with one space between.
 [[nodiscard]] proto::Result<NamedMerge> merge_from_line(std::string_view line);

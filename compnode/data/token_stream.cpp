@@ -27,7 +27,8 @@ TokenId greatest(std::span<const Integer> ids) {
 
 }  // namespace
 
-proto::Result<void> TokenStream::append(MappedFile file, const std::filesystem::path& name, Layout layout) {
+proto::Result<void> TokenStream::append(MappedFile file, const std::filesystem::path& name,
+                                        Layout layout) {
   LONGHAUL_ASSERT(layout.token_bits == 16 || layout.token_bits == 32);
   const std::uint64_t bytes = file.bytes().size() - layout.header_bytes;
   const std::uint64_t width = layout.token_bits / 8;
@@ -46,8 +47,9 @@ TokenId TokenStream::greatest_id() const {
   TokenId result = 0;
   for (const Part& part : parts_) {
     const auto bytes = part.file.bytes().subspan(part.layout.header_bytes);
-    result = std::max(result, part.layout.token_bits == 16 ? greatest(integers<std::uint16_t>(bytes))
-                                                           : greatest(integers<std::uint32_t>(bytes)));
+    result =
+        std::max(result, part.layout.token_bits == 16 ? greatest(integers<std::uint16_t>(bytes))
+                                                      : greatest(integers<std::uint32_t>(bytes)));
   }
   return result;
 }

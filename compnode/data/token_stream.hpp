@@ -18,7 +18,7 @@ namespace longhaul::compnode {
 class TokenStream {
  public:
   struct Layout {
-    unsigned token_bits = 16;       // 16 or 32
+    unsigned token_bits = 16;        // 16 or 32
     std::uint64_t header_bytes = 0;  // a multiple of the integers' size
   };
 

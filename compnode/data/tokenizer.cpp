@@ -99,7 +99,8 @@ void TokenEncoder::State::merge(std::string_view word, const Sink& sink) {
   }
 }
 
-void TokenEncoder::State::encode_word(std::string_view word, const char* text_end, const Sink& sink) {
+void TokenEncoder::State::encode_word(std::string_view word, const char* text_end,
+                                      const Sink& sink) {
   if (word.size() > WordCache::kMostBytes) return merge(word, sink);
   const WordCache::Key key = WordCache::key(word, text_end);
   WordCache::Entry& entry = cache.place(key);
@@ -117,7 +118,8 @@ void TokenEncoder::State::encode_word(std::string_view word, const char* text_en
   pending_count += entry.tokens;
 }
 
-void TokenEncoder::State::encode_words(std::string_view text, const char* text_end, const Sink& sink) {
+void TokenEncoder::State::encode_words(std::string_view text, const char* text_end,
+                                       const Sink& sink) {
   std::size_t ends[WordSplitter::Matcher::kMostWords];
   std::size_t begin = 0;
   while (begin < text.size()) {
@@ -131,7 +133,8 @@ void TokenEncoder::State::encode_words(std::string_view text, const char* text_e
   }
 }
 
-TokenEncoder::TokenEncoder(const Tokenizer& tokenizer) : state_(std::make_unique<State>(tokenizer)) {}
+TokenEncoder::TokenEncoder(const Tokenizer& tokenizer)
+    : state_(std::make_unique<State>(tokenizer)) {}
 TokenEncoder::TokenEncoder(TokenEncoder&&) noexcept = default;
 TokenEncoder& TokenEncoder::operator=(TokenEncoder&&) noexcept = default;
 TokenEncoder::~TokenEncoder() = default;
@@ -139,7 +142,9 @@ TokenEncoder::~TokenEncoder() = default;
 std::size_t TokenEncoder::bytes_encoded() const { return state_->bytes_encoded; }
 
 void TokenEncoder::encode(std::string_view text, std::vector<TokenId>& ids) {
-  encode(text, [&ids](std::span<const TokenId> batch) { ids.insert(ids.end(), batch.begin(), batch.end()); });
+  encode(text, [&ids](std::span<const TokenId> batch) {
+    ids.insert(ids.end(), batch.begin(), batch.end());
+  });
 }
 
 void TokenEncoder::encode(std::string_view text, const Sink& sink) {

@@ -1,4 +1,5 @@
-// Finds a tokeniser's files and reads vocab.json with merges.txt; tokenizer_json.cpp reads the other.
+// Finds a tokeniser's files and reads vocab.json with merges.txt; tokenizer_json.cpp reads the
+// other.
 #include "compnode/data/tokenizer_files.hpp"
 
 #include "compnode/data/content_hash.hpp"
@@ -21,13 +22,15 @@ struct FilePair {
   const char* vocabulary;
   const char* merges;
 };
-constexpr std::array kPairs{FilePair{"vocab.json", "merges.txt"}, FilePair{"encoder.json", "vocab.bpe"}};
+constexpr std::array kPairs{FilePair{"vocab.json", "merges.txt"},
+                            FilePair{"encoder.json", "vocab.bpe"}};
 
 proto::Result<MappedFile> open_bounded(const fs::path& path) {
   auto file = MappedFile::open(path);
   if (file && file->bytes().size() > kMostBytes) {
-    return proto::configuration_error(fmt::format("{}: {} bytes are too many for a tokenizer file, at most {}",
-                                                  path.string(), file->bytes().size(), kMostBytes));
+    return proto::configuration_error(
+        fmt::format("{}: {} bytes are too many for a tokenizer file, at most {}", path.string(),
+                    file->bytes().size(), kMostBytes));
   }
   return file;
 }
@@ -65,7 +68,8 @@ proto::Result<TokenizerFiles> read_tokenizer_files(const fs::path& path) {
   if (!fs::is_directory(path, ignored)) {
     return proto::configuration_error(
         fmt::format("{}: no such tokenizer; give the folder with vocab.json and merges.txt, or a "
-                    "tokenizer.json", path.string()));
+                    "tokenizer.json",
+                    path.string()));
   }
   for (const FilePair names : kPairs) {
     if (fs::exists(path / names.vocabulary, ignored)) return read_pair(path, names);
@@ -73,7 +77,8 @@ proto::Result<TokenizerFiles> read_tokenizer_files(const fs::path& path) {
   if (fs::exists(path / "tokenizer.json", ignored)) return read_json(path / "tokenizer.json");
   return proto::configuration_error(
       fmt::format("{}: has no tokenizer; vocab.json and merges.txt, encoder.json and vocab.bpe, or "
-                  "tokenizer.json are looked for", path.string()));
+                  "tokenizer.json are looked for",
+                  path.string()));
 }
 
 proto::Result<TokenizerFiles> parse_vocabulary_and_merges(std::string_view vocabulary,
@@ -94,7 +99,8 @@ proto::Result<TokenizerFiles> parse_vocabulary_and_merges(std::string_view vocab
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || (number == 1 && line.starts_with("#version"))) continue;
     auto merge = merge_from_line(line);
-    if (!merge) return proto::with_context(fmt::format("line {} of the merges", number), merge.error());
+    if (!merge)
+      return proto::with_context(fmt::format("line {} of the merges", number), merge.error());
     files.merges.push_back(std::move(*merge));
   }
   return files;

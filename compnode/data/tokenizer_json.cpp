@@ -42,8 +42,10 @@ proto::Error refusal(std::string_view what) {
 Problem check_pipeline(const Json& root) {
   if (!member(root, "normalizer").is_null()) return refusal("it has a normalizer");
   const Json& pre = member(root, "pre_tokenizer");
-  if (!is_text(member(pre, "type"), "ByteLevel")) return refusal("its pre_tokenizer is not ByteLevel");
-  if (!is_unset(member(pre, "add_prefix_space"))) return refusal("its pre_tokenizer adds a prefix space");
+  if (!is_text(member(pre, "type"), "ByteLevel"))
+    return refusal("its pre_tokenizer is not ByteLevel");
+  if (!is_unset(member(pre, "add_prefix_space")))
+    return refusal("its pre_tokenizer adds a prefix space");
   const Json& use_regex = member(pre, "use_regex");
   if (!use_regex.is_null() && use_regex != Json(true)) {
     return refusal("its pre_tokenizer does not use the regular expression");
@@ -79,11 +81,12 @@ Problem read_merges(const Json& merges, std::vector<NamedMerge>& out) {
         return proto::with_context(fmt::format("model.merges[{}]", out.size()), merge.error());
       }
       out.push_back(std::move(*merge));
-    } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
+    } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() &&
+               entry[1].is_string()) {
       out.push_back({entry[0].get<std::string>(), entry[1].get<std::string>()});
     } else {
-      return proto::configuration_error(
-          fmt::format("model.merges[{}] is neither \"left right\" nor [\"left\", \"right\"]", out.size()));
+      return proto::configuration_error(fmt::format(
+          "model.merges[{}] is neither \"left right\" nor [\"left\", \"right\"]", out.size()));
     }
   }
   return std::nullopt;
@@ -104,14 +107,16 @@ Problem read_added_tokens(const Json& added, std::vector<NamedToken>& tokens) {
     }
     const auto& name = content.get_ref<const std::string&>();
     if (member(entry, "special") != Json(true)) {
-      return refusal(fmt::format("added token \"{}\" is not special, so it would cut the text", name));
+      return refusal(
+          fmt::format("added token \"{}\" is not special, so it would cut the text", name));
     }
     const auto [place, fresh] = known.emplace(name, id.get<std::uint32_t>());
     if (fresh) {
       tokens.push_back({name, place->second});
     } else if (place->second != id.get<std::uint32_t>()) {
-      return proto::configuration_error(fmt::format("added token \"{}\" has id {}, and {} in the vocabulary",
-                                                    name, id.get<std::uint32_t>(), place->second));
+      return proto::configuration_error(
+          fmt::format("added token \"{}\" has id {}, and {} in the vocabulary", name,
+                      id.get<std::uint32_t>(), place->second));
     }
   }
   return std::nullopt;
@@ -130,7 +135,8 @@ proto::Result<TokenizerFiles> parse_tokenizer_json(std::string_view json) {
   if (!tokens) return tokens.error();
   files.tokens = std::move(*tokens);
   if (Problem problem = read_merges(member(model, "merges"), files.merges)) return *problem;
-  if (Problem problem = read_added_tokens(member(root, "added_tokens"), files.tokens)) return *problem;
+  if (Problem problem = read_added_tokens(member(root, "added_tokens"), files.tokens))
+    return *problem;
   return files;
 }
 

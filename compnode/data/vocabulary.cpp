@@ -53,13 +53,14 @@ proto::Result<void> Vocabulary::add_tokens(const std::vector<NamedToken>& tokens
   for (const NamedToken& token : tokens) {
     if (token.id >= ranges_.size()) ranges_.resize(token.id + 1);
     if (ranges_[token.id].begin != kNoToken) {
-      return proto::configuration_error(fmt::format("two tokens have the id {}; one is \"{}\"",
-                                                    token.id, token.name));
+      return proto::configuration_error(
+          fmt::format("two tokens have the id {}; one is \"{}\"", token.id, token.name));
     }
     const auto bytes = bytes_of_symbols(token.name);
     // A special token may be written in characters that stand for no byte: they are its text.
     const std::string& text = bytes ? *bytes : token.name;
-    ranges_[token.id] = {static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(text.size())};
+    ranges_[token.id] = {static_cast<std::uint32_t>(text_.size()),
+                         static_cast<std::uint32_t>(text.size())};
     text_ += text;
     if (bytes && bytes->size() == 1) {
       const auto byte = static_cast<unsigned char>(bytes->front());

@@ -16,8 +16,8 @@ namespace longhaul::compnode {
 // line, and the table stays small enough for a core's share of the last-level cache.
 class WordCache {
  public:
-  static constexpr std::size_t kMostBytes = 24;   // longer words are not kept
-  static constexpr std::size_t kMostTokens = 9;   // nor words of more tokens
+  static constexpr std::size_t kMostBytes = 24;  // longer words are not kept
+  static constexpr std::size_t kMostTokens = 9;  // nor words of more tokens
 
   // A word padded with zeros. Its length tells zeros in the word from the padding.
   struct Key {
@@ -70,7 +70,8 @@ class WordCache {
   static constexpr auto kMasks = [] {
     std::array<std::array<std::uint64_t, 3>, kMostBytes + 1> masks{};
     for (std::size_t bytes = 0; bytes <= kMostBytes; ++bytes) {
-      for (std::size_t i = 0; i < bytes; ++i) masks[bytes][i / 8] |= std::uint64_t{0xff} << (8 * (i % 8));
+      for (std::size_t i = 0; i < bytes; ++i)
+        masks[bytes][i / 8] |= std::uint64_t{0xff} << (8 * (i % 8));
     }
     return masks;
   }();

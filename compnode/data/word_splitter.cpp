@@ -79,10 +79,12 @@ WordSplitter::WordSplitter() : state_(std::make_unique<State>()) {
   PCRE2_SIZE place = 0;
   const std::string text = expression();
   state_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
-                               PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED | PCRE2_NO_START_OPTIMIZE, &error, &place, nullptr);
+                               PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED | PCRE2_NO_START_OPTIMIZE,
+                               &error, &place, nullptr);
   if (state_->code == nullptr) {
-    throw proto::Failed({proto::ErrorKind::kInternal,
-                         fmt::format("libpcre2 refuses GPT-2's expression with error {} at {}", error, place)});
+    throw proto::Failed(
+        {proto::ErrorKind::kInternal,
+         fmt::format("libpcre2 refuses GPT-2's expression with error {} at {}", error, place)});
   }
   // Hardened systems forbid writable machine code; the interpreter gives the same words, slower.
   state_->compiled_to_machine_code = pcre2_jit_compile(state_->code, PCRE2_JIT_COMPLETE) == 0;
@@ -98,10 +100,10 @@ WordSplitter::Matcher::~Matcher() = default;
 std::size_t WordSplitter::Matcher::next(std::string_view text, std::size_t begin,
                                         std::size_t (&ends)[kMostWords]) {
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-  const int groups =
-      state_->fast ? pcre2_jit_match(state_->code, subject, text.size(), begin, 0, state_->data, nullptr)
-                   : pcre2_match(state_->code, subject, text.size(), begin, PCRE2_NO_UTF_CHECK,
-                                 state_->data, nullptr);
+  const int groups = state_->fast ? pcre2_jit_match(state_->code, subject, text.size(), begin, 0,
+                                                    state_->data, nullptr)
+                                  : pcre2_match(state_->code, subject, text.size(), begin,
+                                                PCRE2_NO_UTF_CHECK, state_->data, nullptr);
   LONGHAUL_ASSERT(groups >= 2);  // the whole match, and at least one word
   const auto words = static_cast<std::size_t>(groups - 1);
   const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(state_->data);

@@ -14,8 +14,8 @@
 namespace longhaul::compnode {
 namespace {
 
-// Where the folder really goes: links resolved, no slash at the end, so that the partial folder lies
-// beside it on the same file system.
+// Where the folder really goes: links resolved, no slash at the end, so that the partial folder
+// lies beside it on the same file system.
 std::filesystem::path real_place(const std::filesystem::path& path) {
   std::error_code missing;
   std::filesystem::path place = std::filesystem::canonical(path, missing);

@@ -34,7 +34,9 @@ std::optional<std::size_t> checksum_position(std::string_view header) {
 
 std::string checksum_of(std::string_view header_without, std::span<const NamedTensor> ordered) {
   std::vector<std::uint64_t> parts{compression::checksum(std::as_bytes(std::span(header_without)))};
-  for (const NamedTensor& tensor : ordered) parts.push_back(compression::checksum(tensor.view.bytes));
+  for (const NamedTensor& tensor : ordered) {
+    parts.push_back(compression::checksum(tensor.view.bytes));
+  }
   return fmt::format("{:016x}", compression::checksum(std::as_bytes(std::span(parts))));
 }
 

@@ -28,8 +28,8 @@ bool is_undamaged(const std::filesystem::path& directory, std::uint64_t step) {
   });
 }
 
-// The `keep` newest complete ones among `steps` (ascending), newest first; fewer where there are not
-// so many.
+// The `keep` newest complete ones among `steps` (ascending), newest first; fewer where there are
+// not so many.
 std::vector<std::uint64_t> newest_complete(const std::filesystem::path& directory,
                                            const std::vector<std::uint64_t>& steps,
                                            std::uint32_t keep) {
@@ -57,8 +57,8 @@ proto::Result<std::vector<std::uint64_t>> prune_checkpoints(
   if (kept.size() < options.keep || kept.back() == steps->front()) return deleted;
   if (std::ranges::none_of(kept, [&](auto step) { return is_undamaged(directory, step); })) {
     return proto::Error{proto::ErrorKind::kResource,
-                        fmt::format("{}: none of the {} newest checkpoints can be read back intact, "
-                                    "so that no older one is deleted: check the disk",
+                        fmt::format("{}: none of the {} newest checkpoints can be read back "
+                                    "intact, so that no older one is deleted: check the disk",
                                     directory.string(), kept.size())};
   }
   for (const std::uint64_t step : *steps) {

@@ -22,9 +22,9 @@ class CheckpointWriter {
     std::uint32_t keep = 0;    // prune_checkpoints after each file written; 0: never
     std::size_t capacity = 1;  // snapshots that may wait behind the one being written, >= 1
   };
-  // Called on the writer's thread, once per snapshot in the order submitted: the file's path, or why
-  // it could not be written. Must not throw, and must not call back into the writer. A failure to
-  // prune is reported as the failure of that snapshot, whose file is then there all the same.
+  // Called on the writer's thread, once per snapshot in the order submitted: the file's path, or
+  // why it could not be written. Must not throw, and must not call back into the writer. A failure
+  // to prune is reported as the failure of that snapshot, whose file is then there all the same.
   using Done = std::function<void(std::uint64_t step, proto::Result<std::filesystem::path>)>;
 
   CheckpointWriter(Options options, Done done);

@@ -14,7 +14,8 @@ namespace longhaul::compnode {
 
 struct ExportOptions {
   std::filesystem::path folder;  // parents are made
-  // Where vocab.json and merges.txt (or OpenAI's encoder.json and vocab.bpe), or tokenizer.json lie.
+  // The folder of vocab.json and merges.txt (or OpenAI's encoder.json and vocab.bpe) or of
+  // tokenizer.json; or a tokenizer.json itself.
   std::optional<std::filesystem::path> tokenizer = {};
   std::uint64_t shard_bytes = 5'000'000'000;  // a file holds at most this, or a single tensor
 };

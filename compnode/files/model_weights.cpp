@@ -57,12 +57,10 @@ class Matcher {
 
  private:
   [[nodiscard]] TensorMap::const_iterator find(const std::string& name) const {
-    auto found = tensors_.find(name);
-    if (found == tensors_.end()) {
-      found = name.starts_with(kPrefix) ? tensors_.find(std::string_view(name).substr(kPrefix.size()))
-                                        : tensors_.find(std::string(kPrefix) + name);
-    }
-    return found;
+    const auto found = tensors_.find(name);
+    if (found != tensors_.end()) return found;
+    if (!name.starts_with(kPrefix)) return tensors_.find(std::string(kPrefix) + name);
+    return tensors_.find(std::string_view(name).substr(kPrefix.size()));
   }
 
   void check(const proto::Parameter& parameter, const std::string& name, const TensorView& view) {
@@ -93,7 +91,8 @@ class Matcher {
   }
 
   // A folder of quite another model would fill the screen: the first ones say enough.
-  static void append(std::string& text, std::string_view kind, const std::vector<std::string>& items) {
+  static void append(std::string& text, std::string_view kind,
+                     const std::vector<std::string>& items) {
     constexpr std::size_t kShown = 200;
     if (items.empty()) return;
     const std::span<const std::string> shown(items.data(), std::min(items.size(), kShown));

@@ -20,7 +20,8 @@ struct Partial {
                                                     PartialKind kind);
 
 // Syncs an open file or folder, or a folder by name.
-[[nodiscard]] proto::Result<void> sync_descriptor(int descriptor, const std::filesystem::path& path);
+[[nodiscard]] proto::Result<void> sync_descriptor(int descriptor,
+                                                  const std::filesystem::path& path);
 [[nodiscard]] proto::Result<void> sync_folder(const std::filesystem::path& folder);
 
 // kResource: "PATH: cannot be VERB: what errno says".

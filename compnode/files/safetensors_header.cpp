@@ -21,7 +21,8 @@ constexpr std::size_t kLengthBytes = 8;
 constexpr std::size_t kAlignment = 8;
 
 proto::Error bad_tensor(const SafetensorsHeader::Entry& entry, std::string_view reason) {
-  return proto::configuration_error(fmt::format("tensor {}: {}", proto::quoted(entry.name), reason));
+  return proto::configuration_error(
+      fmt::format("tensor {}: {}", proto::quoted(entry.name), reason));
 }
 
 // Empty where a product over the shape leaves 63 bits, even if another extent is 0: whoever
@@ -40,9 +41,10 @@ proto::Result<void> check_size(const SafetensorsHeader::Entry& entry) {
   const auto bits = shape_bits(entry.shape, dtype_bits(entry.dtype));
   if (!bits) return bad_tensor(entry, "shape " + shape_text(entry.shape) + " is out of range");
   if (entry.begin > entry.end || *bits % 8 != 0 || entry.end - entry.begin != *bits / 8) {
-    return bad_tensor(entry, fmt::format("data_offsets {} to {} do not fit {} {}, which takes {} bytes",
-                                         entry.begin, entry.end, dtype_name(entry.dtype),
-                                         shape_text(entry.shape), *bits / 8));
+    return bad_tensor(
+        entry, fmt::format("data_offsets {} to {} do not fit {} {}, which takes {} bytes",
+                           entry.begin, entry.end, dtype_name(entry.dtype),
+                           shape_text(entry.shape), *bits / 8));
   }
   return {};
 }
@@ -62,8 +64,9 @@ proto::Result<void> check_layout(const std::vector<SafetensorsHeader::Entry>& en
                                            entry.begin));
     }
     if (entry.end > data_bytes) {
-      return bad_tensor(entry, fmt::format("it ends at byte {}, but the file holds {} bytes of data: "
-                                           "it is cut short; fetch it again", entry.end, data_bytes));
+      return bad_tensor(entry, fmt::format("it ends at byte {}, but the file holds {} bytes of "
+                                           "data: it is cut short; fetch it again",
+                                           entry.end, data_bytes));
     }
     filled = entry.end;
   }

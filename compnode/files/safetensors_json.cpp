@@ -39,7 +39,8 @@ class HeaderSax final : public nlohmann::json_sax<Json> {
     }
     field_ = text;
     if (place_ == Place::kMetadata) {
-      return !header_.metadata.contains(text) || fail("key " + proto::quoted(text) + " is there twice");
+      return !header_.metadata.contains(text) ||
+             fail(fmt::format("key {} is there twice", proto::quoted(text)));
     }
     return true;
   }

@@ -50,8 +50,8 @@ TensorView f32_view(proto::Shape shape, std::span<const float> values) {
 proto::Result<void> read_f32(const TensorView& view, std::span<float> out) {
   if (!is_convertible(view.dtype)) {
     return proto::configuration_error(
-        fmt::format("dtype {} cannot be read as numbers: convert the tensor to F32, F16, BF16 or F64",
-                    dtype_name(view.dtype)));
+        fmt::format("dtype {} cannot be read as numbers: convert the tensor to F32, F16, BF16 or "
+                    "F64", dtype_name(view.dtype)));
   }
   const std::size_t width = dtype_bits(view.dtype) / 8;
   if (view.bytes.size() / width != out.size() || view.bytes.size() % width != 0) {

@@ -12,10 +12,10 @@
 namespace longhaul::compnode {
 
 // Copies vocab.json and merges.txt (or OpenAI's encoder.json and vocab.bpe) or tokenizer.json, and
-// the settings beside them, from the folder `from` (or from a tokenizer.json itself) into the folder
-// `to`; writes a tokenizer_config.json where there is none, with `positions` as the longest input.
-// Returns the names of the files made. Errors: kConfiguration where no tokenizer is found, kResource
-// from the disk.
+// the settings beside them, from the folder `from` (or from a tokenizer.json itself) into the
+// folder `to`; writes a tokenizer_config.json where there is none, with `positions` as the longest
+// input. Returns the names of the files made. Errors: kConfiguration where no tokenizer is found,
+// kResource from the disk.
 struct TokenizerCopy {
   std::filesystem::path from;
   std::filesystem::path to;

@@ -39,7 +39,9 @@ class IndexSax final : public nlohmann::json_sax<Json> {
       seen_ = seen_ || in_weight_map_;
     } else if (in_weight_map_) {
       name_ = text;
-      if (index_.contains(text)) return fail(fmt::format("tensor {} is there twice", proto::quoted(text)));
+      if (index_.contains(text)) {
+        return fail(fmt::format("tensor {} is there twice", proto::quoted(text)));
+      }
     }
     return true;
   }

@@ -76,6 +76,7 @@ Json stages_json(const wire::JobStatus& status) {
                       {"operators", planned.operators_size()},
                       {"operator_ids", planned.operators()},
                       {"parameters", reported.parameters()},
+                      {"estimated_memory_bytes", planned.estimated_memory_bytes()},
                       {"peak_memory_bytes", reported.peak_memory_bytes()},
                       {"compute_s_per_microbatch", reported.compute_s_per_microbatch()}});
   }

@@ -49,13 +49,13 @@ proto::Error cannot_write(const std::filesystem::path& file, const std::string& 
           fmt::format("the summary cannot be written to {}: {}", file.string(), why)};
 }
 
-proto::Result<void> write_text(const std::filesystem::path& file, const std::string& text) {
+// False, and errno says why.
+bool write_text(const std::filesystem::path& file, const std::string& text) {
   errno = 0;
   std::ofstream stream(file, std::ios::binary | std::ios::trunc);
   stream << text;
   stream.close();
-  if (!stream) return cannot_write(file, std::strerror(errno));
-  return {};
+  return !stream.fail();
 }
 
 }  // namespace
@@ -117,16 +117,22 @@ proto::Result<void> Summary::write(const std::filesystem::path& file) const {
   const auto status = std::filesystem::status(file, error);
   // A pipe or a terminal cannot be replaced.
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-    return write_text(file, to_json());
+    if (!write_text(file, to_json())) return cannot_write(file, std::strerror(errno));
+    return {};
   }
   std::filesystem::path temporary = file;
   temporary += ".part";
-  if (const auto written = write_text(temporary, to_json()); !written) return written.error();
-  std::filesystem::rename(temporary, file, error);
-  if (!error) return {};
+  std::string why;
+  if (!write_text(temporary, to_json())) {
+    why = std::strerror(errno);
+  } else {
+    std::filesystem::rename(temporary, file, error);
+    if (!error) return {};
+    why = error.message();
+  }
   std::error_code ignored;
   std::filesystem::remove(temporary, ignored);
-  return cannot_write(file, error.message());
+  return cannot_write(file, why);
 }
 
 }  // namespace longhaul::daemon

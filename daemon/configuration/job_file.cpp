@@ -17,12 +17,12 @@ using Must = Path::Must;
 
 const Table<wire::ModelSource>& model_table() {
   static const Table<wire::ModelSource> table{
-      "Exactly one of",
-      {{"config", Path{Must::kBeFile}, or_else(""), &wire::ModelSource::mutable_config,
+      "Where the model comes from: exactly one of these",
+      {{"config", Path{Must::kBeFile}, or_else("-"), &wire::ModelSource::mutable_config,
         "a Hugging Face `config.json`; the weights start from their initialisation"},
-       {"from", Path{Must::kBeFolder}, or_else(""), &wire::ModelSource::mutable_from,
+       {"from", Path{Must::kBeFolder}, or_else("-"), &wire::ModelSource::mutable_from,
         "a Hugging Face folder with `config.json` and weights in safetensors"},
-       {"graph", Path{Must::kBeFile}, or_else(""), &wire::ModelSource::mutable_graph,
+       {"graph", Path{Must::kBeFile}, or_else("-"), &wire::ModelSource::mutable_graph,
         "an operator graph as Protobuf JSON; the weights start from their initialisation"}}};
   return table;
 }

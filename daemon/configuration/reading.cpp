@@ -57,7 +57,7 @@ void Reading::mark_wrong(const std::string& path) { wrong_.push_back(path); }
 
 bool Reading::is_good(std::string_view path) const {
   return std::none_of(wrong_.begin(), wrong_.end(), [&](const std::string& wrong) {
-    return is_at_or_below(wrong, path) || (!wrong.empty() && is_at_or_below(path, wrong));
+    return is_at_or_below(wrong, path) || is_at_or_below(path, wrong);
   });
 }
 

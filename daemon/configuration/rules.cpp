@@ -91,7 +91,8 @@ std::vector<std::string> expand_glob(const std::filesystem::path& pattern) {
 
 void report_wrong(Reading& reading, const YamlNode& node, const std::string& path,
                   std::string_view expected) {
-  reading.found(path, node.position);
+  // Nothing stands where an empty value stands; its key is the better place to point at.
+  if (node.kind != YamlNode::Kind::kNull) reading.found(path, node.position);
   reading.error_at(path, fmt::format("{} must be {}, not {}", path, expected, describe_found(node)));
 }
 

@@ -32,7 +32,7 @@ class Coordinator {
     AccessList access;
     milliseconds heartbeat_interval{2000};
     // A LOST or INTERNAL failure waits this long for the failure that it follows from.
-    milliseconds failure_grace{1000};
+    milliseconds failure_grace{2000};
     std::size_t kept_jobs = 200;  // older ones that have ended are forgotten
   };
 

@@ -6,6 +6,7 @@
 #include "proto/pipeline_schedule.hpp"
 #include "proto/text.hpp"
 #include "scheduler/equal_compute.hpp"
+#include "scheduler/memory_estimate.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -88,6 +89,19 @@ Result<proto::Plan> make_plan(const PlanningRequest& request, const proto::Graph
        .epoch = proto::PlanEpoch{request.epoch}});
 }
 
+// For people: what the planner expects each stage to need.
+void add_estimates(const wire::Job& job, const proto::Graph& graph, const proto::Plan& plan,
+                   wire::Plan& into) {
+  const auto shapes = proto::infer_shapes(
+      graph, {.batch = plan.micro_batch_size, .sequence = job.data().sequence_length()});
+  const auto precision = proto::precision_kind(job.training().precision());
+  for (std::uint32_t i = 0; i < plan.stages.size(); ++i) {
+    const auto estimate = scheduler::estimate_memory(graph, plan, proto::StageIndex{i},
+                                                     shapes.value(), precision.value());
+    into.mutable_stages(static_cast<int>(i))->set_estimated_memory_bytes(estimate.total());
+  }
+}
+
 }  // namespace
 
 Result<wire::Assignment> plan_job(const PlanningRequest& request) {
@@ -106,6 +120,7 @@ Result<wire::Assignment> plan_job(const PlanningRequest& request) {
   *assignment.mutable_job() = submission.job();
   *assignment.mutable_graph() = submission.graph();
   *assignment.mutable_plan() = plan->to_wire(*graph);
+  add_estimates(submission.job(), *graph, *plan, *assignment.mutable_plan());
   return assignment;
 }
 

@@ -124,10 +124,10 @@ proto::Error system_refusal(std::string_view what, int number) {
 
 std::string describe(const ProcessExit& exit) {
   if (!exit.signalled) return fmt::format("exited with status {}", exit.code);
-  if (exit.code == SIGKILL) return "was killed by signal 9 (perhaps out of memory)";
   const char* name = sigabbrev_np(exit.code);
-  return fmt::format("was killed by signal {} ({})", exit.code,
-                     name == nullptr ? "unknown" : fmt::format("SIG{}", name));
+  return fmt::format("was killed by signal {} (SIG{}{})", exit.code,
+                     name == nullptr ? "?" : name,
+                     exit.code == SIGKILL ? ", perhaps out of memory" : "");
 }
 
 class ChildProcess::Impl : public std::enable_shared_from_this<Impl> {

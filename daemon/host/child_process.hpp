@@ -25,7 +25,7 @@ struct ProcessExit {
   bool operator==(const ProcessExit&) const = default;
 };
 
-// "exited with status 3", "was killed by signal 9 (perhaps out of memory)".
+// "exited with status 3", "was killed by signal 9 (SIGKILL, perhaps out of memory)".
 [[nodiscard]] std::string describe(const ProcessExit& exit);
 
 // Started in a process group of its own, so that Ctrl-C at a terminal reaches the parent alone, with

@@ -25,6 +25,7 @@ struct MachineFiles {
 [[nodiscard]] std::uint32_t cgroup_processors(const MachineFiles& files);  // 0: no limit
 
 [[nodiscard]] std::string host_name();
+[[nodiscard]] std::string processor_name();  // "AMD EPYC 9354"; "cpu" where the kernel does not say
 
 // A program of ours: next to our own executable, else on PATH; kConfiguration if nowhere.
 [[nodiscard]] proto::Result<std::filesystem::path> find_program(std::string_view name);
@@ -32,6 +33,5 @@ struct MachineFiles {
 // longhaul-worker: `configured`, else the environment's LONGHAUL_WORKER, else find_program.
 [[nodiscard]] proto::Result<std::filesystem::path> find_worker(
     const std::filesystem::path& configured);
-
 
 }  // namespace longhaul::daemon

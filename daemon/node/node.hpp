@@ -3,13 +3,13 @@
 
 #include "daemon/host/child_process.hpp"
 #include "daemon/host/clock.hpp"
+#include "daemon/host/failure.hpp"
 #include "daemon/host/worker_id.hpp"
 #include "daemon/node/event_queue.hpp"
 #include "proto/control.pb.h"
 #include "proto/error.hpp"
 
 #include <cstdint>
-#include <list>
 #include <map>
 #include <optional>
 #include <string>
@@ -37,13 +37,18 @@ class Node {
  public:
   struct Options {
     wire::NodeInfo info;
+    std::string bind_host = "127.0.0.1";  // where its workers listen for tensors
     milliseconds stop_deadline{10000};  // from the request to stop to SIGKILL
     milliseconds hello_interval{2000};  // between hellos while the coordinator does not answer
+    // A process may be seen to end before its last words have come through its socket: it has this
+    // long to have said finished or failed.
+    milliseconds last_words{500};
   };
 
   Node(Options options, Clock& clock, Uplink& uplink, WorkerHost& workers);
 
-  void on_connection(bool connected);
+  // Of the transport; `reason` says why there is none.
+  void on_connection(bool connected, const std::string& reason);
   void on_coordinator_message(const wire::Envelope& message);
   void on_worker_message(const WorkerId& id, const wire::Envelope& message);
   // `last_error_line` is what the process said last on standard error; may be empty.
@@ -52,9 +57,13 @@ class Node {
 
   // Ends the workers, then says goodbye; `stopped` once none is left.
   void stop(const std::string& reason);
+  void kill_workers();  // does not wait for the deadline
   [[nodiscard]] bool stopped() const;
   // Set when the coordinator will never accept this node: the daemon should end with it.
   [[nodiscard]] const std::optional<proto::Error>& refused() const { return refused_; }
+
+  // Whether anything may still come of the worker: its process, its messages, its end.
+  [[nodiscard]] bool supervises(const WorkerId& id) const { return workers_.contains(id); }
 
   // What happened since the last call, a line each, for the program to log.
   [[nodiscard]] std::vector<std::string> take_log();
@@ -69,13 +78,24 @@ class Node {
     bool stop_requested = false;
     std::string stop_reason;
     std::optional<TimePoint> kill_at;
+    std::optional<ProcessExit> exit;  // its process is gone; `lost_at` decides whether it is lost
+    TimePoint lost_at;
+    std::string last_error_line;
+
+    [[nodiscard]] const std::string& device() const {
+      return assignment.plan().stages(static_cast<int>(assignment.stage())).device();
+    }
   };
+  // Events carry their number, from 1, as request; hello must differ from them.
+  static constexpr std::uint64_t kHelloRequest = ~std::uint64_t{0};
 
   void on_start(const wire::StartWorker& start);
   void on_command(const wire::WorkerCommand& command);
   void spawn_waiting();
   [[nodiscard]] bool device_is_free(const std::string& device) const;
   void stop_worker(const WorkerId& id, Worker& worker, const std::string& reason);
+  void remove_worker(const WorkerId& id);
+  void report_end(const WorkerId& id, const Worker& worker);
   void report(wire::WorkerEvent event);
   void report_failure(const WorkerId& id, wire::Failure failure);
   void say_hello();
@@ -98,6 +118,7 @@ class Node {
   TimePoint last_heard_;  // of the coordinator
   std::map<WorkerId, Worker> workers_;
   EventQueue events_;
+  std::uint64_t sent_ = 0;  // the last event sent since the last welcome
   std::optional<proto::Error> refused_;
   std::vector<std::string> log_;
 };

@@ -38,14 +38,17 @@ Case take_case(std::string_view& rest) {
 
 void print_difference(std::size_t number, const Case& expected, const std::vector<TokenId>& ids,
                       const Tokenizer& tokenizer) {
-  const auto [ours, theirs] = std::mismatch(ids.begin(), ids.end(), expected.ids.begin(), expected.ids.end());
+  const auto [ours, theirs] =
+      std::mismatch(ids.begin(), ids.end(), expected.ids.begin(), expected.ids.end());
   const auto place = static_cast<std::size_t>(ours - ids.begin());
   const std::string before = tokenizer.decode(std::span(ids).first(place)).value();
-  std::fprintf(stderr, "text %zu: ids differ from token %zu, byte %zu on:", number, place, before.size());
+  std::fprintf(stderr, "text %zu: ids differ from token %zu, byte %zu on:", number, place,
+               before.size());
   for (const char byte : expected.text.substr(before.size(), 24)) {
     std::fprintf(stderr, " %02x", static_cast<unsigned>(static_cast<unsigned char>(byte)));
   }
-  std::fprintf(stderr, "\n  here %ld, reference %ld\n", ours == ids.end() ? -1L : static_cast<long>(*ours),
+  std::fprintf(stderr, "\n  here %ld, reference %ld\n",
+               ours == ids.end() ? -1L : static_cast<long>(*ours),
                theirs == expected.ids.end() ? -1L : static_cast<long>(*theirs));
 }
 

@@ -5,7 +5,7 @@
 const fs = require('fs');
 const path = require('path');
 
-const [inputs, out] = process.argv.slice(2);
+const [inputs, out] = process.argv.slice(2).map((name) => path.resolve(name));
 const {encode} = require(path.join(inputs, 'gpt-tokenizer/cjs/encoding/r50k_base.js'));
 
 const texts = [fs.readFileSync(path.join(inputs, 'text/moby-dick.txt'), 'utf8')];

@@ -53,12 +53,13 @@ std::string repeat(std::string_view unit, std::size_t bytes) {
 }
 
 std::vector<Text> read_texts(const fs::path& inputs) {
-  return {{"State of the Union", read_all(inputs / "text/sotu")},
-          {"Moby Dick", std::string(MappedFile::open(inputs / "text/moby-dick.txt").value().text())},
-          {"1 MB of 'a'", std::string(1'000'000, 'a')},
-          {"1 MB of spaces", std::string(1'000'000, ' ')},
-          {"1 MB of a CJK character", repeat("\u4e00", 1'000'000)},
-          {"1 MB that is not UTF-8", std::string(1'000'000, '\xff')}};
+  return {
+      {"State of the Union", read_all(inputs / "text/sotu")},
+      {"Moby Dick", std::string(MappedFile::open(inputs / "text/moby-dick.txt").value().text())},
+      {"1 MB of 'a'", std::string(1'000'000, 'a')},
+      {"1 MB of spaces", std::string(1'000'000, ' ')},
+      {"1 MB of a CJK character", repeat("\u4e00", 1'000'000)},
+      {"1 MB that is not UTF-8", std::string(1'000'000, '\xff')}};
 }
 
 Measurement measure(const Tokenizer& tokenizer, const Text& text) {
@@ -85,7 +86,9 @@ int main(int argc, char** argv) {
   const std::vector<std::string_view> arguments(argv + 1, argv + argc);
   const bool to_file = arguments.size() == 3 && arguments[1] == "--json";
   if (arguments.size() != 1 && !to_file) {
-    std::fputs("usage: bench_tokenizer INPUTS [--json FILE]   (INPUTS: what tests/data/fetch fills)\n", stderr);
+    std::fputs(
+        "usage: bench_tokenizer INPUTS [--json FILE]   (INPUTS: what deploy/fetch_inputs fills)\n",
+        stderr);
     return 2;
   }
   const auto tokenizer = Tokenizer::load(fs::path(arguments[0]) / "gpt2");
@@ -94,13 +97,17 @@ int main(int argc, char** argv) {
     return 1;
   }
   nlohmann::json report = nlohmann::json::array();
-  std::printf("%-26s %12s %12s %12s %12s\n", "text", "bytes", "tokens", "first MB/s", "median MB/s");
+  std::printf("%-26s %12s %12s %12s %12s\n", "text", "bytes", "tokens", "first MB/s",
+              "median MB/s");
   for (const Text& text : read_texts(arguments[0])) {
     const Measurement m = measure(*tokenizer, text);
-    std::printf("%-26s %12zu %12zu %12.1f %12.1f\n", m.name.c_str(), m.bytes, m.tokens, m.first_mb_per_s,
-                m.median_mb_per_s);
-    report.push_back({{"text", m.name}, {"bytes", m.bytes}, {"tokens", m.tokens},
-                      {"first_mb_per_s", m.first_mb_per_s}, {"median_mb_per_s", m.median_mb_per_s}});
+    std::printf("%-26s %12zu %12zu %12.1f %12.1f\n", m.name.c_str(), m.bytes, m.tokens,
+                m.first_mb_per_s, m.median_mb_per_s);
+    report.push_back({{"text", m.name},
+                      {"bytes", m.bytes},
+                      {"tokens", m.tokens},
+                      {"first_mb_per_s", m.first_mb_per_s},
+                      {"median_mb_per_s", m.median_mb_per_s}});
   }
   if (to_file) std::ofstream(std::string(arguments[2])) << report.dump(2) << "\n";
   return 0;

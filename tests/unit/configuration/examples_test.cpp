@@ -31,10 +31,10 @@ struct Examples : TemporaryFolder {
 
   [[nodiscard]] proto::Graph graph_of(const std::string& job_file) const {
     const auto job = load_job(folder() / job_file);
-    REQUIRE(job);
-    CHECK(proto::validate_job(*job));
+    REQUIRE(job.has_value());
+    CHECK(proto::validate_job(*job).has_value());
     const auto message = build_graph(*job);
-    REQUIRE(message);
+    REQUIRE(message.has_value());
     return proto::Graph::from_wire(*message).value();
   }
 };
@@ -53,7 +53,7 @@ TEST_CASE("examples: every YAML file passes config check") {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(examples.folder())) {
     if (entry.path().extension() != ".yaml") continue;
     const auto kind = check_file(entry.path(), std::nullopt);
-    CHECK_MESSAGE(kind, (kind ? "" : to_string(kind.error())));
+    CHECK_MESSAGE(kind.has_value(), (kind ? "" : to_string(kind.error())));
     checked.emplace_back(kind ? file_kind_name(*kind) : "wrong");
   }
   std::sort(checked.begin(), checked.end());
@@ -62,7 +62,7 @@ TEST_CASE("examples: every YAML file passes config check") {
 
 TEST_CASE("examples: the demo's model is a GPT-2 of 18 million parameters") {
   const proto::Graph graph = Examples().graph_of("sotu.yaml");
-  CHECK(parameters(graph) == 17'737'216);
+  CHECK(parameters(graph) == 17'735'936);
   CHECK_FALSE(graph.huggingface_config_json.empty());
 }
 

@@ -40,12 +40,14 @@ class TemporaryFolder {
   }
 
   // The text with this folder's path as "$".
-  [[nodiscard]] std::string shorten(std::string text) const {
+  [[nodiscard]] std::string shorten(std::string_view text) const {
     const std::string folder = path_.string();
-    for (std::size_t at = text.find(folder); at != std::string::npos; at = text.find(folder, at)) {
-      text.replace(at, folder.size(), "$");
+    std::string shortened;
+    for (std::size_t at = text.find(folder); at != std::string_view::npos; at = text.find(folder)) {
+      shortened.append(text.substr(0, at)).push_back('$');
+      text.remove_prefix(at + folder.size());
     }
-    return text;
+    return shortened.append(text);
   }
 
  private:

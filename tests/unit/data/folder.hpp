@@ -57,7 +57,8 @@ template <class Integer>
 std::vector<Integer> read_integers(const fs::path& path) {
   const std::string bytes = read_file(path);
   std::vector<Integer> values(bytes.size() / sizeof(Integer));
-  std::copy_n(bytes.data(), values.size() * sizeof(Integer), reinterpret_cast<char*>(values.data()));
+  std::copy_n(bytes.data(), values.size() * sizeof(Integer),
+              reinterpret_cast<char*>(values.data()));
   return values;
 }
 

@@ -89,11 +89,14 @@ TEST_CASE("dataset: targets are the inputs one token later") {
 
 TEST_CASE("dataset: records give the same tokens as text files of their documents") {
   Folder folder;
-  const auto text = TokenDataset::open(
-      source(folder, {folder.write("a.txt", "the whale \u3042\n"), folder.write("b.txt", "in the water")}), kOptions);
+  const auto text = TokenDataset::open(source(folder, {folder.write("a.txt", "the whale \u3042\n"),
+                                                       folder.write("b.txt", "in the water")}),
+                                       kOptions);
   const auto records = TokenDataset::open(
-      source(folder, {folder.write("a.jsonl", "{\"text\": \"the whale \\u3042\\n\", \"n\": 1}\n\n"
-                                              "{\"n\": [2], \"text\": \"in the water\"}\r\n")}), kOptions);
+      source(folder, {folder.write("a.jsonl",
+                                   "{\"text\": \"the whale \\u3042\\n\", \"n\": 1}\n\n"
+                                   "{\"n\": [2], \"text\": \"in the water\"}\r\n")}),
+      kOptions);
   CHECK(all_inputs(text.value()) == all_inputs(records.value()));
   CHECK(!all_inputs(text.value()).empty());
 }
@@ -117,9 +120,11 @@ TEST_CASE("dataset: token files of 16 and 32 bits follow each other as they are"
   Folder folder;
   const auto ids = counting(40);
   const std::vector<std::uint32_t> wide(ids.begin(), ids.end());
-  auto narrow_data = source(folder, {folder.write("a.bin", testing::as_bytes(ids)),
-                                     folder.write("none.bin", ""), folder.write("b.bin", testing::as_bytes(ids))});
-  auto wide_data = source(folder, {folder.write("c.bin", testing::as_bytes(wide)), folder.write("d.bin", testing::as_bytes(wide))});
+  auto narrow_data =
+      source(folder, {folder.write("a.bin", testing::as_bytes(ids)), folder.write("none.bin", ""),
+                      folder.write("b.bin", testing::as_bytes(ids))});
+  auto wide_data = source(folder, {folder.write("c.bin", testing::as_bytes(wide)),
+                                   folder.write("d.bin", testing::as_bytes(wide))});
   wide_data.set_token_bits(32);
   wide_data.set_sequence_length(7);  // sequences cross from one file to the other
   narrow_data.set_sequence_length(7);
@@ -136,12 +141,15 @@ TEST_CASE("dataset: a vocabulary that does not fit the config names both numbers
   const auto text = source(folder, {folder.write("a.txt", "the whale in the water")});
   const std::string message = error_of(text, 200);
   CHECK(message.find("a vocabulary that does not fit the config") != std::string::npos);
-  CHECK(message.find("the tokenizer has 275 tokens, and the model's vocab_size is 200") != std::string::npos);
+  CHECK(message.find("the tokenizer has 275 tokens, and the model's vocab_size is 200") !=
+        std::string::npos);
   CHECK(TokenDataset::check(text, 200).error().message == message);
   CHECK(TokenDataset::check(text, 275).has_value());
 
   const auto tokens = source(folder, {folder.write("a.bin", testing::as_bytes(counting(100)))});
-  CHECK(error_of(tokens, 99).find("the greatest token id is 99, and the model's vocab_size is 99") != std::string::npos);
+  CHECK(
+      error_of(tokens, 99).find("the greatest token id is 99, and the model's vocab_size is 99") !=
+      std::string::npos);
   CHECK(TokenDataset::open(tokens, {.vocabulary_size = 100}).has_value());
 }
 
@@ -150,11 +158,18 @@ TEST_CASE("dataset: what cannot be data is refused with the way out") {
   const std::string text = folder.write("a.txt", "the");
   const std::string tokens = folder.write("a.bin", "123");
   CHECK(error_of(source(folder, {})) == "data.train names no file");
-  CHECK(error_of(source(folder, {"/nowhere/x.txt"})) == "/nowhere/x.txt: cannot be read: No such file or directory");
-  CHECK(error_of(source(folder, {folder.write("a.csv", "")})).find("must be .txt, .jsonl or .bin") != std::string::npos);
-  CHECK(error_of(source(folder, {text, tokens})).find("mixes .bin files with text") != std::string::npos);
-  CHECK(error_of(source(folder, {tokens})).find("3 bytes are no whole number of 16-bit token ids") != std::string::npos);
-  CHECK(error_of(source(folder, {text})).find("too little data: 2 tokens make 0 sequences of 4") != std::string::npos);
+  CHECK(error_of(source(folder, {"/nowhere/x.txt"})) ==
+        "/nowhere/x.txt: cannot be read: No such file or directory");
+  CHECK(
+      error_of(source(folder, {folder.write("a.csv", "")})).find("must be .txt, .jsonl or .bin") !=
+      std::string::npos);
+  CHECK(error_of(source(folder, {text, tokens})).find("mixes .bin files with text") !=
+        std::string::npos);
+  CHECK(
+      error_of(source(folder, {tokens})).find("3 bytes are no whole number of 16-bit token ids") !=
+      std::string::npos);
+  CHECK(error_of(source(folder, {text})).find("too little data: 2 tokens make 0 sequences of 4") !=
+        std::string::npos);
   auto data = source(folder, {text});
   data.clear_tokenizer();
   CHECK(error_of(data).find("data.tokenizer is missing") != std::string::npos);
@@ -166,11 +181,14 @@ TEST_CASE("dataset: what cannot be data is refused with the way out") {
 TEST_CASE("dataset: fingerprints agree exactly when the sequences do") {
   Folder folder;
   const std::string file = folder.write("a.txt", "the whale in the water of the whale");
-  const auto fingerprint = [&](const wire::DataSource& data) { return TokenDataset::open(data, kOptions).value().fingerprint(); };
+  const auto fingerprint = [&](const wire::DataSource& data) {
+    return TokenDataset::open(data, kOptions).value().fingerprint();
+  };
   auto data = source(folder, {file});
   const std::string original = fingerprint(data);
   Folder elsewhere;
-  CHECK(fingerprint(source(elsewhere, {elsewhere.write("other-name.txt", testing::read_file(file))})) == original);
+  CHECK(fingerprint(source(
+            elsewhere, {elsewhere.write("other-name.txt", testing::read_file(file))})) == original);
   data.set_sequence_length(3);
   CHECK(fingerprint(data) != original);
   data = source(folder, {file});
@@ -181,7 +199,8 @@ TEST_CASE("dataset: fingerprints agree exactly when the sequences do") {
 
 TEST_CASE("unigram: cross entropy of held-out targets under training frequencies") {
   Folder folder;
-  // 5 sequences of 2; sequence 2 (tokens 4..6, targets 5 and 6) is held out, then one token is lost.
+  // 5 sequences of 2; sequence 2 (tokens 4..6, targets 5 and 6) is held out, then one token is
+  // lost.
   const std::vector<std::uint16_t> ids{9, 1, 1, 1, 2, 1, 7, 2, 1, 2, 1, 1};
   auto data = source(folder, {folder.write("a.bin", testing::as_bytes(ids))});
   data.set_sequence_length(2);
@@ -209,7 +228,8 @@ TEST_CASE("split files: a stream in the order of the text, or exact rows") {
     REQUIRE(ids.size() == rows.tokens);
     for (std::uint64_t i = 0; i < dataset.sequences(split); ++i) {
       const Sequence sequence = read(dataset, split, i);
-      CHECK(std::equal(sequence.inputs.begin(), sequence.inputs.end(), ids.begin() + static_cast<std::ptrdiff_t>(6 * i)));
+      CHECK(std::equal(sequence.inputs.begin(), sequence.inputs.end(),
+                       ids.begin() + static_cast<std::ptrdiff_t>(6 * i)));
       CHECK(ids[6 * i + 5] == sequence.targets.back());
     }
     const auto stream = write_split_bin(dataset, split, path).value();

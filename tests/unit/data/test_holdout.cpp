@@ -47,13 +47,15 @@ TEST_CASE("holdout: no target of a held-out sequence is a token of a training se
       }
     }
     // All but a last sequence and a token per block are used.
-    const std::uint64_t used = (holdout->train_sequences() + holdout->holdout_sequences()) * shape.sequence_length;
+    const std::uint64_t used =
+        (holdout->train_sequences() + holdout->holdout_sequences()) * shape.sequence_length;
     CHECK(shape.tokens - used <= shape.sequence_length + 33);
   }
 }
 
 TEST_CASE("holdout: the fraction asked for, in blocks from every part of the text") {
-  const auto holdout = Holdout::make({.tokens = 1'000'001, .sequence_length = 100, .fraction = 0.02}).value();
+  const auto holdout =
+      Holdout::make({.tokens = 1'000'001, .sequence_length = 100, .fraction = 0.02}).value();
   CHECK(holdout.holdout_sequences() == 200);
   CHECK(holdout.train_sequences() == 9799);  // 32 tokens lost to 32 blocks cost one sequence
   std::set<std::uint64_t> parts;
@@ -63,7 +65,8 @@ TEST_CASE("holdout: the fraction asked for, in blocks from every part of the tex
 
 TEST_CASE("holdout: places in the text are a permutation, ascending") {
   for (const double fraction : {0.0011, 0.01, 0.033, 0.5}) {
-    const auto holdout = Holdout::make({.tokens = 10'001, .sequence_length = 5, .fraction = fraction}).value();
+    const auto holdout =
+        Holdout::make({.tokens = 10'001, .sequence_length = 5, .fraction = fraction}).value();
     std::set<std::uint64_t> seen;
     std::uint64_t last = 0;
     for (std::uint64_t place = 0; place < holdout.holdout_sequences(); ++place) {
@@ -78,7 +81,8 @@ TEST_CASE("holdout: places in the text are a permutation, ascending") {
 }
 
 TEST_CASE("holdout: a small fraction of a small text still holds one sequence out") {
-  const auto holdout = Holdout::make({.tokens = 100, .sequence_length = 10, .fraction = 0.001}).value();
+  const auto holdout =
+      Holdout::make({.tokens = 100, .sequence_length = 10, .fraction = 0.001}).value();
   CHECK(holdout.holdout_sequences() == 1);
   CHECK(holdout.train_sequences() == 8);
 }

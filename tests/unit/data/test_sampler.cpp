@@ -12,9 +12,11 @@
 namespace longhaul::compnode {
 namespace {
 
-std::vector<std::uint64_t> epoch_of(const Sampler& sampler, std::uint64_t sequences, std::uint64_t epoch) {
+std::vector<std::uint64_t> epoch_of(const Sampler& sampler, std::uint64_t sequences,
+                                    std::uint64_t epoch) {
   std::vector<std::uint64_t> order;
-  for (std::uint64_t i = 0; i < sequences; ++i) order.push_back(sampler.sequence_at(epoch * sequences + i));
+  for (std::uint64_t i = 0; i < sequences; ++i)
+    order.push_back(sampler.sequence_at(epoch * sequences + i));
   return order;
 }
 
@@ -71,7 +73,8 @@ TEST_CASE("sampler: neighbours in the text are no neighbours in the order") {
     sum += std::abs(static_cast<double>(order[i]) - static_cast<double>(order[i + 1]));
   }
   // Two random places are a third of the range apart on average.
-  CHECK(sum / static_cast<double>(kSequences - 1) == doctest::Approx(kSequences / 3.0).epsilon(0.03));
+  CHECK(sum / static_cast<double>(kSequences - 1) ==
+        doctest::Approx(kSequences / 3.0).epsilon(0.03));
 }
 
 }  // namespace

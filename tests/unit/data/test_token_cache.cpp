@@ -22,7 +22,8 @@ using testing::source;
 
 std::string long_text() {
   std::string text;
-  while (text.size() < 3'000'000) text += "the whale in the water, " + std::to_string(text.size()) + "\n";
+  while (text.size() < 3'000'000)
+    text += "the whale in the water, " + std::to_string(text.size()) + "\n";
   return text;
 }
 
@@ -44,13 +45,17 @@ int open_and_count(const wire::DataSource& data) {
 
 TEST_CASE("token cache: text is tokenised once, and progress ends with all of it") {
   Folder folder;
-  const auto data = source(folder, {folder.write("a.txt", long_text()), folder.write("b.jsonl", "{\"text\": \"the\"}\n")});
+  const auto data = source(folder, {folder.write("a.txt", long_text()),
+                                    folder.write("b.jsonl", "{\"text\": \"the\"}\n")});
   std::vector<TokenizingProgress> reports;
-  const auto first = TokenDataset::open(data, {.vocabulary_size = 275, .progress = [&](const TokenizingProgress& now) {
-                                                 reports.push_back(now);
-                                               }}).value();
+  const auto first =
+      TokenDataset::open(
+          data, {.vocabulary_size = 275,
+                 .progress = [&](const TokenizingProgress& now) { reports.push_back(now); }})
+          .value();
   REQUIRE(reports.size() >= 3);
-  for (std::size_t i = 0; i + 1 < reports.size(); ++i) CHECK(reports[i].bytes_done <= reports[i + 1].bytes_done);
+  for (std::size_t i = 0; i + 1 < reports.size(); ++i)
+    CHECK(reports[i].bytes_done <= reports[i + 1].bytes_done);
   CHECK(reports.back().bytes_done == reports.back().bytes_total);
   CHECK(open_and_count(data) == 0);
   CHECK(files_named(folder, ".tokens").size() == 1);
@@ -59,7 +64,10 @@ TEST_CASE("token cache: text is tokenised once, and progress ends with all of it
 
 TEST_CASE("token cache: other content, tokenizer or field is another entry") {
   Folder folder;
-  auto data = source(folder, {folder.write("a.jsonl", "{\"text\": \"the whale in the water\", \"more\": \"aaaaa the in the\"}")});
+  auto data = source(
+      folder,
+      {folder.write("a.jsonl",
+                    "{\"text\": \"the whale in the water\", \"more\": \"aaaaa the in the\"}")});
   CHECK(open_and_count(data) > 0);
   data.set_text_field("more");
   CHECK(open_and_count(data) > 0);
@@ -78,7 +86,8 @@ TEST_CASE("token cache: a damaged file and a forgotten part are replaced") {
   CHECK(open_and_count(data) > 0);
   const fs::path file = files_named(folder, ".tokens").at(0);
   const std::string sound = testing::read_file(file);
-  for (const std::size_t place : {std::size_t{0}, std::size_t{16}, std::size_t{40}, sound.size() - 1}) {
+  for (const std::size_t place :
+       {std::size_t{0}, std::size_t{16}, std::size_t{40}, sound.size() - 1}) {
     std::string damaged = sound;
     damaged[place] = static_cast<char>(damaged[place] ^ 1);
     folder.write("cache/" + file.filename().string(), damaged);

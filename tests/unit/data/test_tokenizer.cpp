@@ -58,7 +58,9 @@ TEST_CASE("tokenizer: any bytes round-trip") {
     const std::size_t bytes = random() % 100;
     const unsigned kind = static_cast<unsigned>(random() % 3);
     while (text.size() < bytes) {
-      text += kind == 0 ? static_cast<char>(random()) : kind == 1 ? "\xed\xa0\x80 \xf0\x9f"[random() % 6] : "a e\0\xc3\xa9"[random() % 6];
+      text += kind == 0   ? static_cast<char>(random())
+              : kind == 1 ? "\xed\xa0\x80 \xf0\x9f"[random() % 6]
+                          : "a e\0\xc3\xa9"[random() % 6];
     }
     REQUIRE(round_trip(tokenizer, text) == text);
   }
@@ -67,7 +69,10 @@ TEST_CASE("tokenizer: any bytes round-trip") {
 TEST_CASE("tokenizer: bytes that are not UTF-8 end the words beside them") {
   const auto tokenizer = Tokenizer::load(kFixture).value();
   // "th" and "e" would be "the"; the two spaces are at the end of a text, so they merge.
-  CHECK(tokenizer.encode("th\xff" "e").size() == 3);
+  CHECK(tokenizer
+            .encode("th\xff"
+                    "e")
+            .size() == 3);
   CHECK(tokenizer.encode("  \xff") == Ids{270, tokenizer.encode("\xff")[0]});
   CHECK(tokenizer.encode("\xed\xa0\x80").size() == 3);
 }

@@ -47,18 +47,27 @@ bool has(const std::string& message, std::string_view part) {
 TEST_CASE("tokenizer.json: every setting that changes ids is refused by name") {
   const std::string json = testing::read_file(kFixture / "json/tokenizer.json");
   CHECK(json_error(json) == "none");
-  has(json_error(with(json, R"("normalizer": null)", R"("normalizer": {"type": "NFC"})")), "normalizer");
-  has(json_error(with(json, R"("pre_tokenizer": {"type": "ByteLevel")", R"("pre_tokenizer": {"type": "Whitespace")")),
+  has(json_error(with(json, R"("normalizer": null)", R"("normalizer": {"type": "NFC"})")),
+      "normalizer");
+  has(json_error(with(json, R"("pre_tokenizer": {"type": "ByteLevel")",
+                      R"("pre_tokenizer": {"type": "Whitespace")")),
       "pre_tokenizer is not ByteLevel");
-  has(json_error(with(json, R"("pre_tokenizer": {)", R"("pre": {)")), "pre_tokenizer is not ByteLevel");
-  has(json_error(with(json, R"("add_prefix_space": false)", R"("add_prefix_space": true)")), "prefix space");
-  has(json_error(with(json, R"("use_regex": true)", R"("use_regex": false)")), "regular expression");
-  has(json_error(with(json, R"("post_processor": {"type": "ByteLevel")", R"("post_processor": {"type": "TemplateProcessing")")),
+  has(json_error(with(json, R"("pre_tokenizer": {)", R"("pre": {)")),
+      "pre_tokenizer is not ByteLevel");
+  has(json_error(with(json, R"("add_prefix_space": false)", R"("add_prefix_space": true)")),
+      "prefix space");
+  has(json_error(with(json, R"("use_regex": true)", R"("use_regex": false)")),
+      "regular expression");
+  has(json_error(with(json, R"("post_processor": {"type": "ByteLevel")",
+                      R"("post_processor": {"type": "TemplateProcessing")")),
       "post_processor");
-  has(json_error(with(json, R"("decoder": {"type": "ByteLevel")", R"("decoder": {"type": "WordPiece")")), "decoder");
+  has(json_error(
+          with(json, R"("decoder": {"type": "ByteLevel")", R"("decoder": {"type": "WordPiece")")),
+      "decoder");
   has(json_error(with(json, R"("type": "BPE")", R"("type": "Unigram")")), "not BPE");
   has(json_error(with(json, R"("dropout": null)", R"("dropout": 0.1)")), "dropout");
-  has(json_error(with(json, R"("end_of_word_suffix": "")", R"("end_of_word_suffix": "</w>")")), "end_of_word_suffix");
+  has(json_error(with(json, R"("end_of_word_suffix": "")", R"("end_of_word_suffix": "</w>")")),
+      "end_of_word_suffix");
   has(json_error(with(json, R"("fuse_unk": false)", R"("byte_fallback": true)")), "byte_fallback");
   has(json_error(with(json, R"("special": true)", R"("special": false)")), "is not special");
 }
@@ -68,15 +77,18 @@ TEST_CASE("tokenizer.json: wrong types and values are errors") {
   CHECK(json_error("") == "it is not a JSON object");
   CHECK(json_error("[]") == "it is not a JSON object");
   CHECK(json_error("{}") != "none");
-  has(json_error(with(json, R"("vocab": {)", R"("vocab": [], "v": {)")), "not a JSON object of token: id");
+  has(json_error(with(json, R"("vocab": {)", R"("vocab": [], "v": {)")),
+      "not a JSON object of token: id");
   has(json_error(with(json, R"("!": )", R"("!": -)")), "the id of token \"!\"");
   has(json_error(with(json, R"("!": )", R"("!": 99999)")), "must be an integer in [0, 4194304)");
   has(json_error(with(json, R"(["t", "h"])", R"(["t", "h", "e"])")), "model.merges[0]");
   has(json_error(with(json, R"(["t", "h"])", R"("t h")")), "none");
   has(json_error(with(json, R"(["t", "h"])", R"("th")")), "model.merges[0]");
   has(json_error(with(json, R"({"id": 274)", R"({"id": 3)")), "two tokens have the id 3");
-  has(json_error(with(json, R"("content": "<|endoftext|>")", R"("content": "!")")), "added token \"!\" has id 274");
-  has(json_error(with(json, R"("content": "<|endoftext|>")", R"("content": "<end>")")), "no end-of-text token");
+  has(json_error(with(json, R"("content": "<|endoftext|>")", R"("content": "!")")),
+      "added token \"!\" has id 274");
+  has(json_error(with(json, R"("content": "<|endoftext|>")", R"("content": "<end>")")),
+      "no end-of-text token");
 }
 
 TEST_CASE("vocabulary and merges: what does not fit together is an error that names it") {
@@ -85,9 +97,11 @@ TEST_CASE("vocabulary and merges: what does not fit together is an error that na
   CHECK(pair_error(vocabulary, merges) == "none");
   CHECK(pair_error(vocabulary, "") == "none");
   has(pair_error("{", merges), "not JSON");
-  has(pair_error(with(vocabulary, R"("!": 33)", R"("!": 34)"), merges), "two tokens have the id 34");
+  has(pair_error(with(vocabulary, R"("!": 33)", R"("!": 34)"), merges),
+      "two tokens have the id 34");
   has(pair_error(with(vocabulary, R"("!": 33)", R"("!!": 33)"), merges), "no token for byte 0x21");
-  has(pair_error(with(vocabulary, R"("the": )", R"("thx": )"), merges), "merge 2: the result \"the\" is not in the vocabulary");
+  has(pair_error(with(vocabulary, R"("the": )", R"("thx": )"), merges),
+      "merge 2: the result \"the\" is not in the vocabulary");
   has(pair_error(vocabulary, "t h\nq zz\n"), "merge 2: \"zz\" is not in the vocabulary");
   has(pair_error(vocabulary, "t h\nt h\n"), "merge 2: \"t h\" appears twice");
   has(pair_error(vocabulary, "#version: 0.2\nt h\n\nt  h\n"), "line 4 of the merges");
@@ -97,11 +111,15 @@ TEST_CASE("vocabulary and merges: what does not fit together is an error that na
 
 TEST_CASE("tokenizer: what cannot be found or is too large names the path") {
   testing::Folder folder;
-  const auto message = [](const std::filesystem::path& path) { return Tokenizer::load(path).error().message; };
+  const auto message = [](const std::filesystem::path& path) {
+    return Tokenizer::load(path).error().message;
+  };
   has(message(folder.path() / "none"), (folder.path() / "none").string() + ": no such tokenizer");
   has(message(folder.path()), folder.path().string() + ": has no tokenizer");
-  const std::string vocabulary = folder.write("vocab.json", testing::read_file(kFixture / "vocab.json"));
-  has(message(folder.path()), (folder.path() / "merges.txt").string() + ": cannot be read: No such file");
+  const std::string vocabulary =
+      folder.write("vocab.json", testing::read_file(kFixture / "vocab.json"));
+  has(message(folder.path()),
+      (folder.path() / "merges.txt").string() + ": cannot be read: No such file");
   folder.write("merges.txt", "t h\nx");
   has(message(folder.path()), folder.path().string() + ": line 2 of the merges");
   std::filesystem::resize_file(vocabulary, (64u << 20) + 1);
@@ -112,7 +130,7 @@ TEST_CASE("tokenizer: what cannot be found or is too large names the path") {
 TEST_CASE("byte alphabet: characters stand for bytes, others for none") {
   CHECK(bytes_of_symbols("a\u0120b").value() == "a b");
   CHECK(bytes_of_symbols("\u010a").value() == "\n");
-  CHECK(bytes_of_symbols("\u00ad") == std::nullopt);  // a soft hyphen is not printable
+  CHECK(bytes_of_symbols("\u00ad") == std::nullopt);    // a soft hyphen is not printable
   CHECK(bytes_of_symbols("\u0143").value() == "\xad");  // the last of the 68
   CHECK(bytes_of_symbols("a b") == std::nullopt);
   CHECK(bytes_of_symbols("\u4e00") == std::nullopt);

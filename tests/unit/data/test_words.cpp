@@ -52,7 +52,8 @@ TEST_CASE("words: letters and digits of any script, marks apart") {
 }
 
 TEST_CASE("words: white space is Unicode's White_Space") {
-  for (const std::string space : {"\t", "\v", "\f", "\r", "\u0085", "\u00a0", "\u1680", "\u2009", "\u2028", "\u3000"}) {
+  for (const std::string space :
+       {"\t", "\v", "\f", "\r", "\u0085", "\u00a0", "\u1680", "\u2009", "\u2028", "\u3000"}) {
     CAPTURE(space);
     CHECK(words_of("a" + space + space + "b") == Words{"a", space, space, "b"});
   }
@@ -84,9 +85,10 @@ TEST_CASE("utf-8: valid up to the first byte that cannot be") {
   CHECK(valid_utf8_prefix("plain text, longer than eight") == 29);
   CHECK(valid_utf8_prefix("a\u00e9\u4e00\U0001f600\U0010ffff") == 14);
   CHECK(valid_utf8_prefix("0123456\xff") == 7);
-  for (const std::string bad : {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
-                                "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc3", "\xe4\xb8",
-                                "\xf0\x9f\x98", "\xe4\xb8\x41", "\xff"}) {
+  for (const std::string bad :
+       {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc3", "\xe4\xb8",
+        "\xf0\x9f\x98", "\xe4\xb8\x41", "\xff"}) {
     CAPTURE(bad);
     CHECK(valid_utf8_prefix(bad) == 0);
     CHECK(valid_utf8_prefix("ab" + bad + "cdefghijkl") == 2);

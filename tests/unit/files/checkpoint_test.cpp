@@ -28,7 +28,11 @@ struct Run {
   explicit Run(std::string id = "job-1") : id_(std::move(id)) {}
 
   CheckpointInfo info(std::uint64_t step) const {
-    return {.step = step, .seed = 7, .data_cursor = step * 32, .graph = fingerprint(graph), .run = id_};
+    return {.step = step,
+            .seed = 7,
+            .data_cursor = step * 32,
+            .graph = fingerprint(graph),
+            .run = id_};
   }
 
   StageSnapshot snapshot(std::uint64_t step, StagePlace place) const {
@@ -144,7 +148,9 @@ TEST_CASE("checkpoint: any flipped bit and any cut is noticed") {
   const Run run;
   run.write(folder.path(), 50, 2);
   const auto path = stage_file_path(folder.path(), 50, {.stage = 1, .stages = 2});
-  const auto is_found = [&] { return find_latest(folder.path(), run.graph)->checkpoint.has_value(); };
+  const auto is_found = [&] {
+    return find_latest(folder.path(), run.graph)->checkpoint.has_value();
+  };
   const std::size_t size = std::filesystem::file_size(path);
   for (std::size_t byte = 0; byte < size; ++byte) {
     CAPTURE(byte);
@@ -200,7 +206,8 @@ TEST_CASE("checkpoint: another model's is skipped, also where only the shapes di
   const Run run;
   run.write(folder.path(), 50, 2);
   const auto wider = sample_graph(8);
-  CHECK(reason_for_first_skipped(folder, wider) == "it is of another model or of other model settings");
+  CHECK(reason_for_first_skipped(folder, wider) ==
+        "it is of another model or of other model settings");
   auto lying = run.snapshot(100, {});
   lying.info.graph = fingerprint(wider);
   REQUIRE(write_stage_file(folder.path(), lying));
@@ -226,15 +233,14 @@ TEST_CASE("checkpoint: nothing to continue from is an error with each step's rea
   const ScratchFolder folder;
   const Run run;
   const auto none = open_latest(folder / "none", run.graph);
-  CHECK(none.error() ==
-        proto::configuration_error((folder / "none").string() + ": is not a folder of checkpoints"));
-  CHECK(open_latest(folder.path(), run.graph).error() ==
-        proto::configuration_error(folder.path().string() + ": holds no checkpoint to continue from"));
+  CHECK(none.error().kind == proto::ErrorKind::kConfiguration);
+  CHECK(none.error().message == (folder / "none").string() + ": is not a folder of checkpoints");
+  const std::string nothing = folder.path().string() + ": holds no checkpoint to continue from";
+  CHECK(open_latest(folder.path(), run.graph).error() == proto::configuration_error(nothing));
   std::filesystem::create_directory(folder / "step-00000010");
   std::filesystem::create_directory(folder / "step-00000020");
   CHECK(open_latest(folder.path(), run.graph).error().message ==
-        folder.path().string() + ": holds no checkpoint to continue from: step 20: it has no files of "
-                                 "stages; step 10: it has no files of stages");
+        nothing + ": step 20: it has no files of stages; step 10: it has no files of stages");
 }
 
 TEST_CASE("fingerprint: operators and parameters count, names of the model do not") {

@@ -35,7 +35,7 @@ void check_same_weights(const std::filesystem::path& folder, const proto::Graph&
   }
 }
 
-TEST_CASE("export: the folder holds the configuration as trained and the weights under their names") {
+TEST_CASE("export: the folder holds the configuration as trained and the weights by name") {
   const ScratchFolder folder;
   const auto graph = sample_graph();
   const SampleWeights sample(graph);
@@ -86,7 +86,8 @@ TEST_CASE("export: a graph of no known family is written as a graph file") {
   graph.huggingface_config_json.clear();
   const SampleWeights sample(graph);
   REQUIRE(export_model(graph, sample.tensors(), {.folder = folder / "model", .tokenizer = {}}));
-  CHECK(test::names_in(folder / "model") == Names{"graph.json", "longhaul.json", "model.safetensors"});
+  CHECK(test::names_in(folder / "model") ==
+        Names{"graph.json", "longhaul.json", "model.safetensors"});
   const auto parsed = proto::parse_graph_json(test::read_bytes(folder / "model/graph.json"), 0.5);
   REQUIRE(parsed);
   const auto again = proto::Graph::from_wire(*parsed);
@@ -103,7 +104,8 @@ TEST_CASE("export: OpenAI's tokenizer files get the names that transformers want
   test::write_bytes(folder / "gpt2/vocab.bpe", "#version: 0.2\na b\n");
   REQUIRE(export_model(graph, sample.tensors(),
                        {.folder = folder / "model", .tokenizer = folder / "gpt2"}));
-  CHECK(test::read_bytes(folder / "model/vocab.json") == test::read_bytes(folder / "gpt2/encoder.json"));
+  CHECK(test::read_bytes(folder / "model/vocab.json") ==
+        test::read_bytes(folder / "gpt2/encoder.json"));
   CHECK(test::read_bytes(folder / "model/merges.txt") == "#version: 0.2\na b\n");
   const auto settings = json_of(folder / "model/tokenizer_config.json");
   CHECK(settings["tokenizer_class"] == "GPT2Tokenizer");
@@ -118,12 +120,14 @@ TEST_CASE("export: a tokenizer's own settings are kept, and a folder without one
   test::write_bytes(folder / "t/tokenizer.json", "{}");
   test::write_bytes(folder / "t/tokenizer_config.json", R"({"mine": 1})");
   test::write_bytes(folder / "t/README.md", "not for us");
-  REQUIRE(export_model(graph, sample.tensors(), {.folder = folder / "m", .tokenizer = folder / "t"}));
+  REQUIRE(
+      export_model(graph, sample.tensors(), {.folder = folder / "m", .tokenizer = folder / "t"}));
   CHECK(json_of(folder / "m/tokenizer_config.json")["mine"] == 1);
   CHECK_FALSE(std::filesystem::exists(folder / "m/README.md"));
   REQUIRE(export_model(graph, sample.tensors(),
                        {.folder = folder / "m", .tokenizer = folder / "t/tokenizer.json"}));
-  CHECK(json_of(folder / "m/tokenizer_config.json")["tokenizer_class"] == "PreTrainedTokenizerFast");
+  CHECK(json_of(folder / "m/tokenizer_config.json")["tokenizer_class"] ==
+        "PreTrainedTokenizerFast");
   std::filesystem::create_directory(folder / "none");
   const auto refused =
       export_model(graph, sample.tensors(), {.folder = folder / "x", .tokenizer = folder / "none"});
@@ -162,8 +166,8 @@ TEST_CASE("export: what no export wrote is never overwritten") {
   };
   test::write_bytes(folder / "theirs/model.safetensors", "precious");
   CHECK(message(folder / "theirs") ==
-        (folder / "theirs").string() + ": holds 'model.safetensors', which no export of Longhaul wrote: "
-                                       "empty the folder or name another one");
+        (folder / "theirs").string() + ": holds 'model.safetensors', which no export of Longhaul "
+                                       "wrote: empty the folder or name another one");
   REQUIRE(export_model(graph, sample.tensors(), {.folder = folder / "ours", .tokenizer = {}}));
   test::write_bytes(folder / "ours/notes.txt", "precious");
   CHECK(message(folder / "ours").find("holds 'notes.txt'") != std::string::npos);

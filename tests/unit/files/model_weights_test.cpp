@@ -66,7 +66,8 @@ TEST_CASE("model weights: buffers and a tied head are passed over") {
   auto tensors = sample.tensors();
   const std::vector<std::byte> mask(64, std::byte{1});
   tensors.push_back({"transformer.h.0.attn.bias", {Dtype::kU8, {1, 1, 8, 8}, mask}});
-  tensors.push_back({"transformer.h.0.attn.masked_bias", {Dtype::kU8, {}, std::span(mask).first(1)}});
+  tensors.push_back(
+      {"transformer.h.0.attn.masked_bias", {Dtype::kU8, {}, std::span(mask).first(1)}});
   tensors.push_back({"lm_head.weight", tensors[0].view});
   CHECK(open_with(folder, graph, tensors));
 }
@@ -108,15 +109,17 @@ TEST_CASE("model weights: everything that does not fit stands in one line") {
         folder.path().string() +
             ": its weights do not fit the model: missing: transformer.h.0.ln_1.weight [4]; "
             "surplus: 'transformer.h.1.ln_1.weight' [4]; "
-            "different: 'transformer.wte.weight' is [4, 11] in the folder and [11, 4] in the model, "
-            "'transformer.wpe.weight' has dtype I32 instead of F32, F16, BF16 or F64");
+            "different: 'transformer.wte.weight' is [4, 11] in the folder and [11, 4] in the "
+            "model, 'transformer.wpe.weight' has dtype I32 instead of F32, F16, BF16 or F64");
 }
 
 TEST_CASE("model weights: a folder of another model does not flood the screen") {
   const ScratchFolder folder;
   const auto graph = sample_graph();
   std::vector<NamedTensor> tensors;
-  for (int i = 0; i < 10'000; ++i) tensors.push_back({fmt::format("x{}", i), {Dtype::kF32, {0}, {}}});
+  for (int i = 0; i < 10'000; ++i) {
+    tensors.push_back({fmt::format("x{}", i), {Dtype::kF32, {0}, {}}});
+  }
   const auto weights = open_with(folder, graph, tensors);
   REQUIRE_FALSE(weights);
   CHECK(weights.error().message.size() < 10'000);

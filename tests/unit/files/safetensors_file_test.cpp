@@ -90,7 +90,8 @@ TEST_CASE("safetensors file: the order of the arguments does not change the byte
 TEST_CASE("safetensors file: moving it keeps its views valid") {
   const ScratchFolder folder;
   const std::vector<float> values{1, 2, 3};
-  REQUIRE(write_safetensors(folder / "f", std::vector<NamedTensor>{{"a", f32_view({3}, values)}}, {}));
+  const std::vector<NamedTensor> tensors{{"a", f32_view({3}, values)}};
+  REQUIRE(write_safetensors(folder / "f", tensors, {}));
   auto opened = SafetensorsFile::open(folder / "f");
   REQUIRE(opened);
   const TensorView view = opened->tensors().at("a");
@@ -109,14 +110,16 @@ TEST_CASE("safetensors file: a file that cannot be read is named") {
     CHECK(file.error().kind == proto::ErrorKind::kConfiguration);
     return file.error().message;
   };
-  CHECK(message("none") == (folder / "none").string() + ": cannot be read: No such file or directory");
+  CHECK(message("none") ==
+        (folder / "none").string() + ": cannot be read: No such file or directory");
   std::filesystem::create_directory(folder / "folder");
   CHECK(message("folder") == (folder / "folder").string() + ": cannot be read: Is a directory");
   REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
   CHECK(message("fifo") == (folder / "fifo").string() + ": cannot be read: Invalid argument");
   test::write_bytes(folder / "empty", "");
   CHECK(message("empty") ==
-        (folder / "empty").string() + ": 0 bytes are no safetensors file: it is empty or cut short");
+        (folder / "empty").string() +
+            ": 0 bytes are no safetensors file: it is empty or cut short");
 }
 
 TEST_CASE("safetensors file: a full disk leaves the old file and nothing else, and is named") {
