@@ -112,6 +112,7 @@ std::string Summary::to_json() const {
   summary["tokens_per_s"] = seconds > 0.0 ? Json(static_cast<double>(tokens) / seconds) : nullptr;
   summary["step_time_s"] = {{"median", nearest_rank(times, 0.5)},
                             {"p95", nearest_rank(times, 0.95)}};
+  summary["step_times_s"] = times;
   summary["stages"] = stages_json(status_);
   summary["links"] = links_json(status_);
   summary["bytes_sent"] = total_bytes_sent(status_);
