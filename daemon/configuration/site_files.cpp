@@ -43,8 +43,17 @@ bool is_endpoint(std::string_view text, bool wildcards) {
   return error == std::errc{} && end == port.data() + port.size() && number >= 1 && number <= 65535;
 }
 
-bool is_dialled_endpoint(std::string_view text) { return is_endpoint(text, false); }
-bool is_bound_endpoint(std::string_view text) { return is_endpoint(text, true); }
+// "ipc:///folder/file": processes of one machine only, as `longhaul run` connects them.
+bool is_socket_file(std::string_view text) {
+  return text.starts_with("ipc:///") && text.find_first_of("*\n") == std::string_view::npos;
+}
+
+bool is_dialled_endpoint(std::string_view text) {
+  return is_endpoint(text, false) || is_socket_file(text);
+}
+bool is_bound_endpoint(std::string_view text) {
+  return is_endpoint(text, true) || is_socket_file(text);
+}
 
 bool is_device(std::string_view text) {
   if (text == "cpu") return true;

@@ -26,7 +26,8 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::size_t kMaxLineBytes = 4096;
+constexpr std::size_t kMaxErrorLineBytes = 4096;
+constexpr std::size_t kMaxOutputLineBytes = 1u << 20;
 constexpr std::size_t kKeptLines = 20;
 
 class Descriptor {
@@ -258,10 +259,11 @@ bool ChildProcess::Impl::read(Stream& stream) {
 }
 
 void ChildProcess::Impl::take(Stream& stream, std::string_view bytes) {
+  const auto longest = &stream == &error_ ? kMaxErrorLineBytes : kMaxOutputLineBytes;
   for (const char byte : bytes) {
     if (byte == '\n') {
       take_line(stream, std::exchange(stream.line, {}));
-    } else if (stream.line.size() < kMaxLineBytes) {
+    } else if (stream.line.size() < longest) {
       stream.line += byte;
     }
   }
@@ -326,6 +328,11 @@ void ChildProcess::signal(int number) { impl_->signal(number); }
 
 std::vector<std::string> ChildProcess::last_error_lines() const {
   return {impl_->lines().begin(), impl_->lines().end()};
+}
+
+bool replace_standard_input(const std::string& text) {
+  const Descriptor file = file_in_memory(text);
+  return file.get() >= 0 && dup2(file.get(), STDIN_FILENO) >= 0;
 }
 
 }  // namespace longhaul::daemon

@@ -35,14 +35,14 @@ class ChildProcess {
  public:
   struct Options {
     std::filesystem::path program;
-    std::vector<std::string> arguments;  // without the program's name
-    std::string input;                   // all of its standard input
-    // Each complete line of standard output or error, without its end, cut at 4096 bytes. Where
-    // `on_output` is empty, standard output goes to /dev/null.
-    std::function<void(std::string line)> on_output;
-    std::function<void(std::string line)> on_error;
+    std::vector<std::string> arguments = {};  // without the program's name
+    std::string input = {};                   // all of its standard input
+    // Each complete line, without its end; of standard error cut at 4096 bytes, of standard output at
+    // a MiB. Where `on_output` is empty, standard output goes to /dev/null.
+    std::function<void(std::string line)> on_output = {};
+    std::function<void(std::string line)> on_error = {};
     // Once, after the process is gone and what it wrote has been read. May destroy the ChildProcess.
-    std::function<void(ProcessExit)> on_exit;
+    std::function<void(ProcessExit)> on_exit = {};
   };
 
   // kResource if the system refuses a process; kConfiguration if the program cannot be executed: the
@@ -62,5 +62,9 @@ class ChildProcess {
   explicit ChildProcess(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;
 };
+
+// Makes the text this process's own standard input, for a program that it is about to become. False
+// and errno if the system refuses.
+[[nodiscard]] bool replace_standard_input(const std::string& text);
 
 }  // namespace longhaul::daemon

@@ -56,13 +56,14 @@ std::vector<std::filesystem::path> cgroup_folders(const MachineFiles& files) {
   return folders;
 }
 
-std::uint64_t memory_from_proc(const std::filesystem::path& proc) {
+// The value of a line of meminfo, in bytes.
+std::uint64_t memory_from_proc(const std::filesystem::path& proc, std::string_view wanted) {
   std::ifstream stream(proc / "meminfo");
   for (std::string line; std::getline(stream, line);) {
     std::istringstream words(line);
     std::string key;
     std::uint64_t kibibytes = 0;
-    if (words >> key >> kibibytes && key == "MemAvailable:") return kibibytes * 1024;
+    if (words >> key >> kibibytes && key == wanted) return kibibytes * 1024;
   }
   return kUnlimited;
 }
@@ -70,7 +71,7 @@ std::uint64_t memory_from_proc(const std::filesystem::path& proc) {
 }  // namespace
 
 std::uint64_t available_memory_bytes(const MachineFiles& files) {
-  std::uint64_t available = memory_from_proc(files.proc);
+  std::uint64_t available = memory_from_proc(files.proc, "MemAvailable:");
   for (const auto& folder : cgroup_folders(files)) {
     const auto limit = number_in(folder / "memory.max");
     if (!limit) continue;
@@ -78,6 +79,18 @@ std::uint64_t available_memory_bytes(const MachineFiles& files) {
     available = std::min(available, *limit > used ? *limit - used : 0);
   }
   return available == kUnlimited ? 0 : available;
+}
+
+std::uint64_t total_memory_bytes(const MachineFiles& files) {
+  std::uint64_t total = memory_from_proc(files.proc, "MemTotal:");
+  for (const auto& folder : cgroup_folders(files)) {
+    total = std::min(total, number_in(folder / "memory.max").value_or(kUnlimited));
+  }
+  return total == kUnlimited ? 0 : total;
+}
+
+std::uint64_t total_memory_bytes() {
+  return total_memory_bytes(MachineFiles{"/proc", "/sys/fs/cgroup"});
 }
 
 std::uint64_t available_memory_bytes() {

@@ -16,12 +16,16 @@ namespace longhaul::daemon {
 // Bytes that can still be allocated: MemAvailable, or what the cgroup leaves if that is less.
 [[nodiscard]] std::uint64_t available_memory_bytes();
 
-// The pure part of the two: what the files under `proc` (/proc) and `cgroup` (/sys/fs/cgroup) say.
+// Bytes that the host, or the tightest cgroup, has in all.
+[[nodiscard]] std::uint64_t total_memory_bytes();
+
+// The pure part of these: what the files under `proc` (/proc) and `cgroup` (/sys/fs/cgroup) say.
 struct MachineFiles {
   std::filesystem::path proc;
   std::filesystem::path cgroup;
 };
 [[nodiscard]] std::uint64_t available_memory_bytes(const MachineFiles& files);
+[[nodiscard]] std::uint64_t total_memory_bytes(const MachineFiles& files);
 [[nodiscard]] std::uint32_t cgroup_processors(const MachineFiles& files);  // 0: no limit
 
 [[nodiscard]] std::string host_name();

@@ -13,13 +13,13 @@ namespace {
 using proto::Result;
 
 Result<wire::Device> resolve_cpu(const DeviceRequest& request, const HostResources& host) {
-  if (request.memory_bytes > host.memory_bytes) {
+  if (request.memory_bytes > host.total_memory_bytes) {
     return proto::Error{
         proto::ErrorKind::kResource,
-        fmt::format("cpu: {:.1f} GB of memory are configured, {:.1f} GB are available: lower "
-                    "`memory_gb`, or free memory",
+        fmt::format("cpu: {:.1f} GB of memory are configured, the host has {:.1f} GB: lower "
+                    "`memory_gb`",
                     static_cast<double>(request.memory_bytes) / 1e9,
-                    static_cast<double>(host.memory_bytes) / 1e9)};
+                    static_cast<double>(host.total_memory_bytes) / 1e9)};
   }
   wire::Device device;
   device.set_name(request.name);

@@ -22,7 +22,8 @@ struct DeviceRequest {
 // The host itself, as machine.hpp tells.
 struct HostResources {
   std::uint32_t threads = 1;
-  std::uint64_t memory_bytes = 0;
+  std::uint64_t memory_bytes = 0;  // that can still be allocated
+  std::uint64_t total_memory_bytes = 0;
   std::string processor;
 };
 
@@ -33,7 +34,7 @@ struct HostResources {
 [[nodiscard]] proto::Result<std::vector<wire::Device>> parse_probe(std::string_view json);
 
 // kConfiguration for a cuda device that the worker does not see, kResource if the host has less
-// memory or threads than asked for.
+// memory in all than asked for.
 [[nodiscard]] proto::Result<std::vector<wire::Device>> resolve_devices(
     std::span<const DeviceRequest> requests, const HostResources& host,
     std::span<const wire::Device> cuda);

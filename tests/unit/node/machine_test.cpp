@@ -52,6 +52,7 @@ TEST_CASE("machine: the tightest cgroup on the way up counts, less what it uses 
   CHECK(available_memory_bytes(machine.files()) == 4000000);
   machine.write("cgroup/system.slice/node.service/memory.max", "3000000\n");
   CHECK(available_memory_bytes(machine.files()) == 3000000);
+  CHECK(total_memory_bytes(machine.files()) == 3000000);
   machine.write("cgroup/system.slice/node.service/memory.current", "3000001\n");
   CHECK(available_memory_bytes(machine.files()) == 0);
 }
@@ -86,7 +87,7 @@ TEST_CASE("machine: a worker that was asked for by path must be a program") {
 }
 
 TEST_CASE("devices: what is not configured is what the host has") {
-  const HostResources host{8, 1000, "a processor"};
+  const HostResources host{8, 1000, 2000, "a processor"};
   const std::vector<DeviceRequest> requests{{"cpu", 0, 0}};
   const auto devices = resolve_devices(requests, host, {}).value();
   REQUIRE(devices.size() == 1);
@@ -99,8 +100,8 @@ TEST_CASE("devices: what is not configured is what the host has") {
 }
 
 TEST_CASE("devices: more than there is is refused before anything runs") {
-  const HostResources host{8, 1000, ""};
-  const std::vector<DeviceRequest> memory{{"cpu", 0, 1001}};
+  const HostResources host{8, 1000, 2000, ""};
+  const std::vector<DeviceRequest> memory{{"cpu", 0, 2001}};
   CHECK(resolve_devices(memory, host, {}).error().kind == proto::ErrorKind::kResource);
   const std::vector<DeviceRequest> other{{"cuda:1", 0, 0}};
   CHECK(needs_probe(other));

@@ -1,0 +1,41 @@
+// One place that turns errors into lines and exit codes.
+#include "daemon/cli/programs/exit_code.hpp"
+
+#include "daemon/configuration/printable.hpp"
+
+#include <cstdio>
+#include <string>
+
+namespace longhaul::daemon {
+
+namespace {
+
+constexpr std::size_t kMaxLineBytes = 4096;
+
+}  // namespace
+
+int exit_code(const proto::Error& error) {
+  using enum proto::ErrorKind;
+  return error.kind == kConfiguration || error.kind == kResource ? kUsage : kFailed;
+}
+
+int exit_code(const wire::JobStatus& job, bool has_trained) {
+  if (job.state() == wire::DONE) return kDone;
+  const auto kind = job.failure().kind();
+  if (kind == wire::Failure::CONFIGURATION) return kUsage;
+  if (kind == wire::Failure::RESOURCE && !has_trained) return kUsage;
+  return kFailed;
+}
+
+void print_error(std::string_view program, std::string_view message) {
+  const auto line = std::string(program) + ": " + printable(message, kMaxLineBytes) + "\n";
+  std::fflush(stdout);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+int fail(std::string_view program, const proto::Error& error) {
+  print_error(program, error.message);
+  return exit_code(error);
+}
+
+}  // namespace longhaul::daemon

@@ -1,0 +1,24 @@
+// The exit codes of every program, and one-line errors on standard error.
+#pragma once
+
+#include "proto/control.pb.h"
+#include "proto/error.hpp"
+
+#include <string_view>
+
+namespace longhaul::daemon {
+
+inline constexpr int kDone = 0;
+inline constexpr int kFailed = 1;
+inline constexpr int kUsage = 2;  // usage, configuration, or too few resources to begin with
+
+// kUsage for kConfiguration and kResource: nothing has started yet.
+[[nodiscard]] int exit_code(const proto::Error& error);
+// Of a job that ended; a lack of resources is the user's to mend only if it never trained.
+[[nodiscard]] int exit_code(const wire::JobStatus& job, bool has_trained);
+
+// "longhaul: message" as one line.
+void print_error(std::string_view program, std::string_view message);
+int fail(std::string_view program, const proto::Error& error);  // prints, returns its exit code
+
+}  // namespace longhaul::daemon

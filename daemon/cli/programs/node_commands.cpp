@@ -1,0 +1,82 @@
+// `longhaul node`: the fleet as the coordinator sees it.
+#include "daemon/cli/programs/commands.hpp"
+#include "daemon/cli/programs/coordinator_client.hpp"
+#include "daemon/cli/programs/exit_code.hpp"
+#include "daemon/cli/tables.hpp"
+#include "daemon/host/clock.hpp"
+
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <string>
+
+namespace longhaul::daemon {
+
+namespace {
+
+constexpr std::chrono::milliseconds kDeadline{15'000};
+
+struct NodeOptions {
+  std::string name;
+  std::uint32_t ready = 0;
+  std::uint32_t timeout_s = 60;
+  bool json = false;
+};
+
+TableOptions table(bool json) {
+  return {.format = json ? TableFormat::kJson : TableFormat::kText,
+          .now_unix_ms = SystemClock().unix_ms()};
+}
+
+proto::Result<wire::Envelope> ask(const CommandLine& line, wire::Envelope message,
+                                  std::chrono::milliseconds deadline) {
+  const auto client = load_client(line.config);
+  if (!client) return client.error();
+  return ask_coordinator(*client, std::move(message), deadline);
+}
+
+int list(const CommandLine& line, const NodeOptions& options) {
+  wire::Envelope message;
+  message.mutable_list_nodes()->set_ready(options.ready);
+  const auto deadline = options.ready == 0 ? kDeadline
+                                           : std::chrono::milliseconds(options.timeout_s * 1000ll);
+  const auto answer = ask(line, std::move(message), deadline);
+  if (!answer) return fail(kLonghaul, answer.error());
+  std::cout << render_nodes(answer->node_list(), table(options.json));
+  return kDone;
+}
+
+int show(const CommandLine& line, const NodeOptions& options) {
+  wire::Envelope message;
+  message.mutable_show_node()->set_name(options.name);
+  const auto answer = ask(line, std::move(message), kDeadline);
+  if (!answer) return fail(kLonghaul, answer.error());
+  std::cout << render_node(answer->node_status(), table(options.json));
+  return kDone;
+}
+
+}  // namespace
+
+void add_node_commands(CommandLine& line) {
+  auto* node = line.app.add_subcommand("node", "the nodes of a fleet");
+  node->require_subcommand(1);
+  auto options = std::make_shared<NodeOptions>();
+
+  auto* list_command = node->add_subcommand("list", "all nodes, what they have and what they do");
+  list_command->add_option("--ready", options->ready, "wait until this many nodes are ready");
+  list_command->add_option("--timeout", options->timeout_s, "seconds to wait with --ready")
+      ->capture_default_str();
+  add_json_option(*list_command, options->json);
+  list_command->callback([&line, options] {
+    line.action = [&line, options] { return list(line, *options); };
+  });
+
+  auto* show_command = node->add_subcommand("show", "one node");
+  show_command->add_option("name", options->name, "the node's name")->required();
+  add_json_option(*show_command, options->json);
+  show_command->callback([&line, options] {
+    line.action = [&line, options] { return show(line, *options); };
+  });
+}
+
+}  // namespace longhaul::daemon

@@ -1,0 +1,76 @@
+// `longhaul run`: an ephemeral fleet on this machine.
+#include "daemon/cli/programs/commands.hpp"
+#include "daemon/cli/programs/exit_code.hpp"
+#include "daemon/cli/programs/run_session.hpp"
+#include "daemon/cli/programs/submission.hpp"
+#include "daemon/cli/programs/worker_program.hpp"
+#include "daemon/host/machine.hpp"
+#include "daemon/node/devices.hpp"
+
+#include <algorithm>
+#include <memory>
+
+#include <unistd.h>
+
+namespace longhaul::daemon {
+
+namespace {
+
+constexpr std::uint32_t kMaxNodes = 256;
+
+struct RunOptions {
+  SubmissionOptions submission{.job = {}, .nodes = 1, .resume = {}, .export_to = {}};
+  std::uint32_t threads = 0;  // of each node; 0: its share
+  std::filesystem::path summary;
+  std::filesystem::path log;
+  bool json = false;
+};
+
+int run(const RunOptions& options, const std::filesystem::path& given_worker) {
+  const auto worker = find_worker(given_worker);
+  if (!worker) return fail(kLonghaul, worker.error());
+  auto submission = load_submission(options.submission);
+  if (!submission) return kUsage;
+  const auto answer = run_worker(*worker, {"probe", "--quick"}, {});
+  if (!answer) return fail(kLonghaul, answer.error());
+  auto cuda = parse_probe(*answer);
+  if (!cuda) return fail(kLonghaul, cuda.error());
+
+  const std::uint32_t nodes = options.submission.nodes;
+  const std::uint32_t share = std::max(1u, available_threads() / nodes);
+  RunSession session(
+      {.submission = std::move(*submission),
+       .fleet = {.nodes = nodes,
+                 .threads = options.threads == 0 ? share : options.threads,
+                 .memory_bytes = available_memory_bytes() / nodes,
+                 .cuda = std::move(*cuda),
+                 .worker = *worker},
+       .summary = options.summary,
+       .log = options.log,
+       .style = choose_progress_style(options.json, STDOUT_FILENO)});
+  return session.run();
+}
+
+}  // namespace
+
+void add_run_command(CommandLine& line) {
+  auto options = std::make_shared<RunOptions>();
+  auto* command = line.app.add_subcommand(
+      "run", "train a job on nodes of this machine, which are started for it and stopped after it");
+  add_submission_options(*command, options->submission);
+  command->add_option("--nodes", options->submission.nodes, "nodes to train on")
+      ->capture_default_str()
+      ->check(CLI::Range(1u, kMaxNodes));
+  command->add_option("--threads", options->threads, "threads of each node [the processors' share]")
+      ->check(CLI::Range(1u, 4096u));
+  command->add_option("--summary", options->summary, "write what it came to, as JSON")
+      ->type_name("FILE");
+  command->add_option("--log", options->log, "append what the fleet's processes log")
+      ->type_name("FILE");
+  add_json_option(*command, options->json);
+  command->callback([&line, options] {
+    line.action = [&line, options] { return run(*options, line.worker); };
+  });
+}
+
+}  // namespace longhaul::daemon

@@ -1,0 +1,222 @@
+// The steps of a run, and every way in which it can end early.
+#include "daemon/cli/programs/run_session.hpp"
+
+#include "daemon/cli/programs/commands.hpp"
+#include "daemon/cli/programs/exit_code.hpp"
+
+#include <boost/asio/post.hpp>
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+
+#include <unistd.h>
+
+namespace longhaul::daemon {
+
+namespace {
+
+constexpr std::chrono::milliseconds kStartDeadline{120'000};
+constexpr std::chrono::milliseconds kAnswerDeadline{60'000};
+constexpr std::chrono::seconds kCancelDeadline{15};
+
+}  // namespace
+
+RunSession::RunSession(Options options)
+    : options_(std::move(options)),
+      progress_({.style = options_.style,
+                 .write = [this](std::string_view text) { write(text); },
+                 .width = [] { return terminal_width(STDOUT_FILENO); }}),
+      cancel_deadline_(loop_) {}
+
+int RunSession::run() {
+  signals_.emplace(loop_, [this](const std::string& name) { on_stop_signal(name); });
+  if (!options_.log.empty()) {
+    log_.open(options_.log, std::ios::app);
+    if (!log_) {
+      print_error(kLonghaul, fmt::format("cannot write {}: choose another --log",
+                                         options_.log.string()));
+      return kUsage;
+    }
+  }
+  if (preflight() && start_fleet()) loop_.run();
+  progress_.finish();
+  client_.reset();
+  fleet_.reset();
+  if (!error_.empty()) print_error(kLonghaul, error_);
+  return code_.value_or(kFailed);
+}
+
+// Data, tokenizer, weights and checkpoints as a worker on this host will find them.
+bool RunSession::preflight() {
+  auto process = ChildProcess::start(
+      loop_, {.program = options_.fleet.worker,
+              .arguments = {"preflight"},
+              .input = options_.submission.SerializeAsString(),
+              .on_error =
+                  [](const std::string& line) { print_error(kLonghaul, line); },
+              .on_exit =
+                  [this](ProcessExit exit) {
+                    loop_.stop();
+                    if (exit.succeeded() || code_) return;
+                    code_ = !exit.signalled && exit.code == kUsage ? kUsage : kFailed;
+                    if (preflight_->last_error_lines().empty() || exit.signalled) {
+                      error_ = fmt::format("{} preflight {}", options_.fleet.worker.string(),
+                                           describe(exit));
+                    }
+                  }});
+  if (!process) {
+    code_ = exit_code(process.error());
+    error_ = process.error().message;
+    return false;
+  }
+  preflight_ = std::move(*process);
+  loop_.run();
+  loop_.restart();
+  preflight_.reset();
+  return !code_;
+}
+
+bool RunSession::start_fleet() {
+  auto fleet_options = options_.fleet;
+  fleet_options.on_log = [this](const std::string& line) {
+    if (log_.is_open()) log_ << line << std::endl;
+  };
+  fleet_options.on_loss = [this](const proto::Error& error) { end(exit_code(error), error.message); };
+  auto fleet = LocalFleet::start(loop_, std::move(fleet_options));
+  if (!fleet) {
+    code_ = exit_code(fleet.error());
+    error_ = fleet.error().message;
+    return false;
+  }
+  fleet_ = std::move(*fleet);
+  auto client = CoordinatorClient::open(context_.zmq(), loop_,
+                                        {.coordinator = fleet_->address(),
+                                         .keys = fleet_->operator_keys(),
+                                         .fail_without_connection = false});
+  if (!client) {
+    code_ = exit_code(client.error());
+    error_ = client.error().message;
+    return false;
+  }
+  client_ = std::move(*client);
+  wire::Envelope wait;
+  wait.mutable_list_nodes()->set_ready(options_.fleet.nodes);
+  client_->ask(std::move(wait), kStartDeadline, [this](const proto::Result<wire::Envelope>& answer) {
+    if (code_) return;
+    if (answer) {
+      on_nodes_ready();
+    } else {
+      end(kFailed, "the nodes did not start: " + answer.error().message);
+    }
+  });
+  return true;
+}
+
+void RunSession::on_nodes_ready() {
+  wire::Envelope submit;
+  *submit.mutable_submit_job() = options_.submission;
+  submit.mutable_submit_job()->set_nodes(options_.fleet.nodes);
+  client_->ask(std::move(submit), kAnswerDeadline,
+               [this](const proto::Result<wire::Envelope>& answer) {
+                 if (code_) return;
+                 if (answer) {
+                   on_accepted(answer->accepted().job_id());
+                 } else {
+                   end(exit_code(answer.error()), answer.error().message);
+                 }
+               });
+}
+
+void RunSession::on_accepted(const std::string& job_id) {
+  job_id_ = job_id;
+  client_->watch(job_id, [this](const proto::Result<wire::JobEvent>& event) {
+    if (event) {
+      on_event(*event);
+    } else {
+      end(kFailed, event.error().message);
+    }
+  });
+}
+
+void RunSession::on_event(const wire::JobEvent& event) {
+  if (code_) return;
+  progress_.on_event(event);
+  summary_.on_event(event);
+  if (!event.has_state()) return;
+  status_ = event.state();
+  switch (status_.state()) {
+    case wire::TRAINING:
+      has_trained_ = true;
+      break;
+    case wire::DONE:
+    case wire::FAILED:
+      end(exit_code(status_, has_trained_), status_.failure().message());
+      break;
+    case wire::CANCELLED:
+      end(kFailed, stop_signal_.empty()
+                       ? status_.failure().message()
+                       : fmt::format("{}: {}", stop_signal_, status_.failure().message()));
+      break;
+    case wire::PREPARING:
+    case wire::JOB_UNSPECIFIED:
+    case wire::JobState_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case wire::JobState_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
+  }
+}
+
+void RunSession::on_stop_signal(const std::string& name) {
+  const bool again = !stop_signal_.empty() || code_;
+  stop_signal_ = name;
+  if (preflight_) preflight_->signal(SIGKILL);
+  if (again && fleet_) fleet_->kill();  // the user has no patience
+  if (again || job_id_.empty()) {
+    end(kFailed, "stopped by " + name);
+    return;
+  }
+  cancel_deadline_.expires_after(kCancelDeadline);
+  cancel_deadline_.async_wait([this, name](const boost::system::error_code& error) {
+    if (!error) end(kFailed, "stopped by " + name);
+  });
+  wire::Envelope cancel;
+  cancel.mutable_cancel_job()->set_job_id(job_id_);
+  client_->ask(std::move(cancel), kAnswerDeadline, [](const proto::Result<wire::Envelope>&) {
+    // The job's last event says it, or the deadline ends the wait.
+  });
+}
+
+void RunSession::write(std::string_view text) {
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+                       std::fflush(stdout) == 0;
+  if (written || output_is_broken_) return;
+  output_is_broken_ = true;  // nobody reads any more, as after `| head`
+  boost::asio::post(loop_, [this] { on_stop_signal("a closed output"); });
+}
+
+void RunSession::write_summary() {
+  if (options_.summary.empty() || job_id_.empty()) return;
+  const auto written = summary_.write(options_.summary);
+  if (written) return;
+  if (code_ == kDone) {
+    code_ = kFailed;
+    error_ = written.error().message;
+  }
+}
+
+void RunSession::end(int code, const std::string& error) {
+  if (code_) return;
+  code_ = code;
+  error_ = error;
+  cancel_deadline_.cancel();
+  write_summary();
+  if (fleet_) {
+    fleet_->stop([this] { loop_.stop(); });
+  } else {
+    loop_.stop();
+  }
+}
+
+}  // namespace longhaul::daemon
