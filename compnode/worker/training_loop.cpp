@@ -113,7 +113,7 @@ void TrainingLoop::run() {
   }
   // A stage that left while another still needs something of it would look like a lost one.
   const Moment end{Phase::TRAINING, std::max(stage_.first_step, training.steps()), {}};
-  links_.broadcast(end, {});
+  links_.broadcast(end, {0.0});
   for (std::uint32_t s = 0; s < stage_count(); ++s) {
     if (s != stage_.stage.value) (void)links_.receive_numbers(end, StageIndex{s}, 0);
   }

@@ -26,7 +26,7 @@ constexpr std::string_view kPrefix = "longhaul-run-";
 constexpr std::chrono::seconds kStopDeadline{20};
 
 // A JSON string is a YAML string, whatever it holds.
-std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
+std::string yaml_quoted(const std::string& text) { return nlohmann::json(text).dump(); }
 
 // The process that made the folder is gone.
 bool is_abandoned(const std::filesystem::path& folder) {
@@ -111,11 +111,11 @@ proto::Result<void> LocalFleet::prepare() {
 
 std::string LocalFleet::coordinator_yaml(const std::vector<proto::CurveKeyPair>& nodes) const {
   std::string text = fmt::format("listen: {}\nkey: coordinator.key\nstate: coordinator\npeers:\n",
-                                 quoted(address_.address));
+                                 yaml_quoted(address_.address));
   constexpr const char* kPeer = "  - {{name: {}, public_key: {}, role: {}}}\n";
-  text += fmt::format(kPeer, "user", quoted(operator_keys_.public_key), "operator");
+  text += fmt::format(kPeer, "user", yaml_quoted(operator_keys_.public_key), "operator");
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    text += fmt::format(kPeer, fmt::format("node-{}", i + 1), quoted(nodes[i].public_key), "node");
+    text += fmt::format(kPeer, fmt::format("node-{}", i + 1), yaml_quoted(nodes[i].public_key), "node");
   }
   return text;
 }
@@ -133,7 +133,7 @@ std::string LocalFleet::node_yaml(std::uint32_t index) const {
       "name: node-{0}\nsite: here\ncoordinator: {{address: {1}, public_key: {2}}}\n"
       "key: node-{0}.key\nadvertise: 127.0.0.1\nstate: node-{0}\n"
       "devices:\n  - {{name: {3}, threads: {4}, memory_gb: {5:.6f}}}\n",
-      index + 1, quoted(address_.address), quoted(address_.public_key), quoted(device),
+      index + 1, yaml_quoted(address_.address), yaml_quoted(address_.public_key), yaml_quoted(device),
       options_.threads, static_cast<double>(memory) / 1e9);
 }
 

@@ -12,6 +12,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
