@@ -108,10 +108,12 @@ class SystemTest(unittest.TestCase):
     # ---- input ---------------------------------------------------------------------------------
 
     def write_tokens(self, name="tokens.bin", count=20000, vocabulary=256, seed=1):
-        """Tokens of unequal frequency that depend on the one before: a model has much to learn."""
+        """Tokens of unequal frequency, every other one a function of the one before."""
         generator, tokens, previous = random.Random(seed), [], 0
         for _ in range(count):
-            previous = (previous * 7 + int(vocabulary * generator.random() ** 4)) % vocabulary
+            follows = generator.random() < 0.5
+            drawn = int(vocabulary * generator.random() ** 4)
+            previous = (previous * 7 + 1) % vocabulary if follows else drawn
             tokens.append(previous)
         (self.folder / name).write_bytes(struct.pack(f"<{count}H", *tokens))
         return name
@@ -125,17 +127,17 @@ class SystemTest(unittest.TestCase):
         (self.folder / name).write_text(json.dumps(config))
         return name
 
-    def job(self, **training):
+    def job(self, steps=20, **training):
         """A job as a dictionary: four layers, dropout, tied embeddings and clipping that bites."""
         return {
             "name": "system",
             "model": {"config": self.write_config()},
             "data": {"train": [self.write_tokens()], "sequence_length": 32, "holdout": 0.1},
             "training": {
-                "steps": 20, "batch": 8, "micro_batch": 2,
+                "steps": steps, "batch": 8, "micro_batch": 2,
                 "optimizer": {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.1,
                               "betas": [0.9, 0.95], "epsilon": 1e-8},
-                "schedule": {"warmup_steps": 5, "decay": "cosine", "final": 0.1},
+                "schedule": {"warmup_steps": min(5, steps), "decay": "cosine", "final": 0.1},
                 "clip_norm": 0.5, "dropout": 0.1, "precision": "fp32", "seed": 1} | training,
             "pipeline": {"schedule": "1f1b"},
         }

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Bad input gets clear lines and exit code 2, before anything is started."""
 import json
-import socket
 import struct
 import unittest
 
@@ -150,19 +149,11 @@ class BadInput(SystemTest):
         job["training"]["optimizer"]["weight_decay"] = 1.0
         self.write_job(job)
         done = self.call("run", "job.yaml", "--nodes", 2)
-        self.assertNotEqual(done.code, 0, str(done))
+        self.assertEqual(done.code, 1, str(done))  # it ran, and failed
+        self.assertEqual(len(done.err.splitlines()), 1, str(done))
         self.assertRegex(done.err, r"step \d+", str(done))
         self.assertIn("operator", done.err)
         self.assert_nothing_left()
-
-    def test_a_port_in_use(self):
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
-            port = taken.getsockname()[1]
-            done = self.start_coordinator(f"tcp://127.0.0.1:{port}").finish()
-        self.assertEqual(done.code, 2, str(done))
-        self.assertIn(str(port), done.err)
 
     def test_usage(self):
         for arguments in (("run",), ("run", "job.yaml", "--nodes", "0"), ("fly",),

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""The commands that train nothing: config, data, generate, keys, probe."""
+import array
+import json
+import unittest
+
+from longhaul import SystemTest, ROOT
+
+
+class Commands(SystemTest):
+    def ask(self, *arguments):
+        done = self.call(*arguments, "--json")
+        self.assertEqual(done.code, 0, f"{arguments}: {done}")
+        return json.loads(done.out)
+
+    def test_config_check_knows_every_kind_of_file(self):
+        job = self.write_job(self.job())
+        self.assertEqual(self.ask("config", "check", job)["kind"], "job")
+        for kind in ("coordinator", "node", "client"):
+            answer = self.ask("config", "check", ROOT / f"deploy/examples/site/{kind}.yaml")
+            self.assertEqual(answer["kind"], kind)
+        (self.folder / "bad.yaml").write_text("listen: 7\npears: []\n")
+        done = self.call("config", "check", "bad.yaml", "--kind", "coordinator")
+        self.assertEqual(done.code, 2)
+        self.assertGreaterEqual(len(done.err.splitlines()), 2, str(done))
+        self.assertIn("bad.yaml:2:1:", done.err)
+
+    def test_data_export_writes_the_sequences_of_the_split(self):
+        job = self.write_job(self.job())
+        shown = self.ask("data", "show", job)
+        self.assertEqual(shown["vocabulary_size"], 256)
+        self.assertEqual(shown["tokens"], 20000)
+        self.assertTrue(0.0 < shown["unigram_cross_entropy"] < 8.0)
+        for split, count in (("train", shown["train_sequences"]), ("holdout", shown["holdout_sequences"])):
+            self.ask("data", "export", job, "--split", split, "--to", f"{split}.bin")
+            ids = array.array("H", (self.folder / f"{split}.bin").read_bytes())
+            self.assertEqual(len(ids), count * 33)
+            self.assertLess(max(ids), 256)
+        self.assertAlmostEqual(shown["holdout_sequences"],
+                               0.1 * (shown["train_sequences"] + shown["holdout_sequences"]), delta=2)
+
+    def test_generate_repeats_itself_for_a_seed(self):
+        job = self.job(steps=3)
+        inputs = ROOT / "build/inputs"
+        job["model"] = {"config": self.write_config(vocab_size=50257)}
+        job["data"] |= {"train": [str(inputs / "text/sotu/1790*.txt")], "tokenizer": str(inputs / "gpt2"),
+                        "holdout": 0.0}
+        self.run_job(job | {"export": "model"}, nodes=2)
+        options = ("generate", "model", "--prompt", "The people", "--tokens", "12")
+        first, again, other = (self.ask(*options, "--seed", seed)["text"] for seed in (1, 1, 2))
+        self.assertEqual(first, again)
+        self.assertNotEqual(first, other)
+        self.assertTrue(first.startswith("The people"))
+
+    def test_keys_show_what_they_made(self):
+        made = self.call("keys", "new", "some.key").out.strip()
+        self.assertEqual(len(made), 40)
+        self.assertEqual((self.folder / "some.key").stat().st_mode & 0o777, 0o600)
+        self.assertEqual(self.call("keys", "show", "some.key").out.strip(), made)
+        self.assertNotEqual(self.call("keys", "new", "some.key").code, 0, "no key is overwritten")
+
+    def test_probe_names_the_devices(self):
+        answer = self.ask("probe", "--quick")
+        self.assertGreaterEqual(answer["cpu"]["threads"], 1)
+        self.assertRegex(answer["torch"], r"^\d+\.\d+")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

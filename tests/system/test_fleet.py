@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""A fleet started by hand trains what is submitted to it, and tells what it does."""
+import json
+import os
+import signal
+import socket
+import unittest
+
+from fleet import FleetTest
+
+
+class Fleet(FleetTest):
+    def submit(self, job, name="job"):
+        (submitted,) = self.ask("job", "submit", self.write_job(job, f"{name}.yaml"))
+        return submitted["job"]
+
+    def watch(self, job, until_step=None):
+        watching = self.start("--config", "client.yaml", "job", "watch", job, "--json",
+                              "--summary", f"{job}.json")
+        if until_step is not None:
+            watching.wait_for_step(until_step)
+        return watching
+
+    def test_a_submitted_job_gives_the_numbers_of_run(self):
+        job = self.job(steps=10)
+        expected = self.run_job(job, nodes=2, name="run")
+        coordinator, nodes = self.start_fleet()
+        (listed,) = self.ask("node", "list")
+        self.assertEqual([node["name"] for node in listed["nodes"]], ["node-0", "node-1"])
+        (shown,) = self.ask("node", "show", "node-1")
+        self.assertEqual((shown["state"], shown["devices"][0]["name"]), ("ready", "cpu"))
+
+        name = self.submit(job | {"export": "exported"})
+        done = self.watch(name).finish()
+        self.assertEqual(done.code, 0, str(done))
+        summary = json.loads((self.folder / f"{name}.json").read_text())
+        self.assertEqual(summary["losses"], expected["losses"])
+        self.assertEqual(summary["eval_loss"], expected["eval_loss"])
+        self.assertIn("model.safetensors", self.files("exported"))
+        (shown,) = self.ask("job", "show", name)
+        self.assertEqual((shown["state"], shown["step"]), ("done", 10))
+        (listed,) = self.ask("job", "list")
+        self.assertEqual([entry["id"] for entry in listed["jobs"]], [name])
+        self.stop([*nodes, coordinator])
+
+    def test_a_running_job_can_be_exported_and_cancelled(self):
+        coordinator, nodes = self.start_fleet()
+        name = self.submit(self.job(steps=100000))
+        watching = self.watch(name, until_step=3)
+        self.ask("job", "export", name, "halfway")
+        while json.loads(watching.line())["event"] != "exported":
+            pass
+        self.assertIn("model.safetensors", self.files("halfway"))
+        self.ask("job", "cancel", name)
+        self.assertEqual(watching.finish().code, 1)
+        (shown,) = self.ask("job", "show", name)
+        self.assertEqual(shown["state"], "cancelled")
+        self.ask("node", "list", "--ready", self.NODES)  # the nodes are free again
+        self.stop([*nodes, coordinator])
+
+    def test_a_node_that_dies_fails_the_job_and_frees_the_others(self):
+        coordinator, nodes = self.start_fleet()
+        name = self.submit(self.job(steps=100000))
+        watching = self.watch(name, until_step=3)
+        os.kill(nodes[1].process.pid, signal.SIGKILL)
+        done = watching.finish()
+        self.assertEqual(done.code, 1, str(done))
+        self.assertIn("node-1", done.err)
+        nodes[1].finish()
+        self.ask("node", "list", "--ready", self.NODES - 1)
+        self.stop([nodes[0], coordinator])
+
+    def test_training_goes_on_without_the_coordinator(self):
+        coordinator, nodes = self.start_fleet()
+        endpoint = json.loads((self.folder / "client.yaml").read_text())["coordinator"]["address"]
+        name = self.submit(self.job(steps=400))
+        self.watch(name, until_step=3)
+        coordinator.process.kill()
+        coordinator.finish()
+        again = self.start_coordinator(listen=endpoint)
+        again.wait_for_line(r"listens on (\S+)")
+        done = self.watch(name).finish()
+        self.assertEqual(done.code, 0, str(done))
+        losses = json.loads((self.folder / f"{name}.json").read_text())["losses"]
+        self.assertEqual(len(losses), 400, "no committed step is lost")
+        self.stop([*nodes, again])
+
+    def test_a_stranger_is_not_let_in(self):
+        coordinator, nodes = self.start_fleet()
+        self.call("keys", "new", "stranger.key")
+        client = json.loads((self.folder / "client.yaml").read_text()) | {"key": "stranger.key"}
+        self.write("stranger.yaml", client)
+        done = self.call("--config", "stranger.yaml", "node", "list")
+        self.assertNotEqual(done.code, 0)
+        self.assertEqual(len(done.err.splitlines()), 1, str(done))
+        self.stop([*nodes, coordinator])
+
+    def test_a_port_in_use_is_said(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            done = self.start_coordinator(f"tcp://127.0.0.1:{port}").finish()
+        self.assertEqual(done.code, 2, str(done))
+        self.assertEqual(len(done.err.splitlines()), 1, str(done))
+        self.assertIn(str(port), done.err)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
