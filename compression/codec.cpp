@@ -2,8 +2,12 @@
 #include "compression/codec.hpp"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 #include <zstd.h>
+
+#include <xxhash.h>
+#if defined(__x86_64__)
+#include <xxh_x86dispatch.h>  // the same sums, with the widest vectors that this processor has
+#endif
 
 #include <algorithm>
 #include <bit>

@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <optional>
 #include <utility>
 
 namespace longhaul::compnode {
@@ -88,18 +87,29 @@ proto::Result<TokenStream> open_token_files(const wire::DataSource& source,
   return stream;
 }
 
+proto::Result<TokenStream> open_text(const wire::DataSource& source,
+                                     const TokenDataset::Options& options) {
+  const auto tokenizer = load_tokenizer(source, options.vocabulary_size);
+  if (!tokenizer) return tokenizer.error();
+  return cached_tokens(source, *tokenizer, options.progress);
+}
+
 }  // namespace
 
 proto::Result<void> TokenDataset::check(const wire::DataSource& source,
                                         std::int64_t vocabulary_size) {
   const auto kind = check_files(source);
   if (!kind) return kind.error();
+  if (*kind == SourceKind::kTokens) {
+    const auto dataset = open(source, {.vocabulary_size = vocabulary_size, .progress = {}});
+    if (!dataset) return dataset.error();
+    return {};
+  }
   for (const std::string& name : source.train()) {
     if (const auto file = MappedFile::open(name); !file) return file.error();
   }
-  if (*kind == SourceKind::kTokens) return {};
-  if (const auto tokenizer = load_tokenizer(source, vocabulary_size); !tokenizer)
-    return tokenizer.error();
+  const auto tokenizer = load_tokenizer(source, vocabulary_size);
+  if (!tokenizer) return tokenizer.error();
   return {};
 }
 
@@ -107,20 +117,14 @@ proto::Result<TokenDataset> TokenDataset::open(const wire::DataSource& source, O
   LONGHAUL_ASSERT(options.vocabulary_size > 0);
   const auto kind = check_files(source);
   if (!kind) return kind.error();
-  std::optional<proto::Result<TokenStream>> stream;
-  if (*kind == SourceKind::kTokens) {
-    stream = open_token_files(source, options.vocabulary_size);
-  } else {
-    const auto tokenizer = load_tokenizer(source, options.vocabulary_size);
-    if (!tokenizer) return tokenizer.error();
-    stream = cached_tokens(source, *tokenizer, options.progress);
-  }
-  if (!*stream) return stream->error();
-  auto holdout = Holdout::make({.tokens = (*stream)->tokens(),
+  auto stream = *kind == SourceKind::kTokens ? open_token_files(source, options.vocabulary_size)
+                                             : open_text(source, options);
+  if (!stream) return stream.error();
+  auto holdout = Holdout::make({.tokens = stream->tokens(),
                                 .sequence_length = source.sequence_length(),
                                 .fraction = source.holdout()});
   if (!holdout) return holdout.error();
-  return TokenDataset(std::make_shared<const TokenStream>(std::move(**stream)), std::move(*holdout),
+  return TokenDataset(std::make_shared<const TokenStream>(std::move(*stream)), std::move(*holdout),
                       options.vocabulary_size);
 }
 

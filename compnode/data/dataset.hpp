@@ -43,8 +43,8 @@ class TokenDataset {
   [[nodiscard]] static proto::Result<TokenDataset> open(const wire::DataSource& source,
                                                         Options options);
 
-  // The part of open() that takes no time: files readable, kinds known and not mixed, tokenizer
-  // valid and within the model's vocabulary.
+  // What can be said without tokenising: files readable, kinds known and not mixed, tokenizer valid
+  // and within the model's vocabulary. Of .bin files everything that open() says.
   [[nodiscard]] static proto::Result<void> check(const wire::DataSource& source,
                                                  std::int64_t vocabulary_size);
 

@@ -61,6 +61,19 @@ Result<void> load_checkpoint(PreparedStage& stage) {
   return {};
 }
 
+// A fresh run among older checkpoints would later be taken for their continuation.
+Result<void> check_checkpoint_folder(const wire::Job& job) {
+  const std::string& folder = job.checkpoint().directory();
+  if (job.checkpoint().every() == 0 || !job.resume().empty()) return {};
+  const auto steps = checkpoint_steps(folder);
+  if (!steps) return steps.error();
+  if (steps->empty()) return {};
+  return proto::configuration_error(
+      fmt::format("{}: holds checkpoints of an earlier run, the newest of step {}; continue it with "
+                  "--resume {}, or name another checkpoint.directory, or remove that one",
+                  folder, steps->back(), folder));
+}
+
 proto::ShapeBinding binding_of(const wire::Job& job) {
   return {static_cast<std::int64_t>(job.training().micro_batch()),
           static_cast<std::int64_t>(job.data().sequence_length())};
@@ -143,6 +156,7 @@ std::vector<Error> preflight(const wire::SubmitJob& submission) {
   if (const auto vocabulary = vocabulary_size(*graph, *shapes); note(vocabulary)) {
     note(TokenDataset::check(job.data(), *vocabulary));
   }
+  note(check_checkpoint_folder(job));
   if (!job.resume().empty()) note(open_latest(job.resume(), *graph));
   if (!job.export_directory().empty()) note(check_export_folder(job.export_directory()));
   return errors;

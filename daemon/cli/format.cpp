@@ -14,7 +14,8 @@ namespace {
 // Three digits and a decimal prefix, from a thousand on.
 std::string scaled(std::uint64_t number, std::string_view unit) {
   constexpr std::array<std::string_view, 6> kPrefixes{"k", "M", "G", "T", "P", "E"};
-  if (number < 1000) return unit.empty() ? fmt::format("{}", number) : fmt::format("{} {}", number, unit);
+  if (number < 1000)
+    return unit.empty() ? fmt::format("{}", number) : fmt::format("{} {}", number, unit);
   auto value = static_cast<double>(number);
   std::size_t prefix = 0;
   // 999.5 and above would be shown with four digits.
@@ -51,7 +52,8 @@ std::string format_learning_rate(double rate) { return fmt::format("{:.2e}", rat
 
 std::string format_age(std::uint64_t then_unix_ms, std::uint64_t now_unix_ms) {
   if (then_unix_ms == 0) return "-";
-  const std::uint64_t seconds = now_unix_ms > then_unix_ms ? (now_unix_ms - then_unix_ms) / 1000 : 0;
+  const std::uint64_t seconds =
+      now_unix_ms > then_unix_ms ? (now_unix_ms - then_unix_ms) / 1000 : 0;
   if (seconds == 0) return "now";
   if (seconds < 120) return fmt::format("{} s ago", seconds);
   if (seconds < 2 * 3600) return fmt::format("{} min ago", seconds / 60);

@@ -8,14 +8,21 @@ namespace {
 
 std::string_view failure_kind_name(wire::Failure::Kind kind) {
   switch (kind) {
-    case wire::Failure::INTERNAL: return "internal";
-    case wire::Failure::CONFIGURATION: return "configuration";
-    case wire::Failure::LOST: return "lost";
-    case wire::Failure::NUMERIC: return "numeric";
-    case wire::Failure::CANCELLED: return "cancelled";
-    case wire::Failure::RESOURCE: return "resource";
+    case wire::Failure::INTERNAL:
+      return "internal";
+    case wire::Failure::CONFIGURATION:
+      return "configuration";
+    case wire::Failure::LOST:
+      return "lost";
+    case wire::Failure::NUMERIC:
+      return "numeric";
+    case wire::Failure::CANCELLED:
+      return "cancelled";
+    case wire::Failure::RESOURCE:
+      return "resource";
     case wire::Failure_Kind_Failure_Kind_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case wire::Failure_Kind_Failure_Kind_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+    case wire::Failure_Kind_Failure_Kind_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
   return "unknown";
 }
@@ -24,26 +31,36 @@ std::string_view failure_kind_name(wire::Failure::Kind kind) {
 
 std::string_view job_state_name(wire::JobState state) {
   switch (state) {
-    case wire::PREPARING: return "preparing";
-    case wire::TRAINING: return "training";
-    case wire::DONE: return "done";
-    case wire::FAILED: return "failed";
-    case wire::CANCELLED: return "cancelled";
+    case wire::PREPARING:
+      return "preparing";
+    case wire::TRAINING:
+      return "training";
+    case wire::DONE:
+      return "done";
+    case wire::FAILED:
+      return "failed";
+    case wire::CANCELLED:
+      return "cancelled";
     case wire::JOB_UNSPECIFIED:
     case wire::JobState_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case wire::JobState_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+    case wire::JobState_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
   return "unknown";
 }
 
 std::string_view node_state_name(wire::NodeState state) {
   switch (state) {
-    case wire::READY: return "ready";
-    case wire::BUSY: return "busy";
-    case wire::GONE: return "gone";
+    case wire::READY:
+      return "ready";
+    case wire::BUSY:
+      return "busy";
+    case wire::GONE:
+      return "gone";
     case wire::NODE_UNSPECIFIED:
     case wire::NodeState_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case wire::NodeState_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+    case wire::NodeState_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
   return "unknown";
 }
@@ -64,10 +81,9 @@ Json stages_json(const wire::JobStatus& status) {
   Json stages = Json::array();
   for (int i = 0; i < status.plan().stages_size(); ++i) {
     const wire::Stage& planned = status.plan().stages(i);
-    const auto report =
-        std::find_if(status.stages().begin(), status.stages().end(), [&](const auto& candidate) {
-          return candidate.stage() == static_cast<std::uint32_t>(i);
-        });
+    const auto report = std::find_if(
+        status.stages().begin(), status.stages().end(),
+        [&](const auto& candidate) { return candidate.stage() == static_cast<std::uint32_t>(i); });
     const wire::StageReport reported =
         report == status.stages().end() ? wire::StageReport{} : *report;
     stages.push_back({{"stage", i},

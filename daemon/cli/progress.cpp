@@ -118,8 +118,12 @@ double Progress::remaining_s() const {
 
 void Progress::show(const wire::JobEvent& event) {
   switch (event.event_case()) {
-    case wire::JobEvent::kState: show_state(event.state()); break;
-    case wire::JobEvent::kStep: show_step(event.unix_ms()); break;
+    case wire::JobEvent::kState:
+      show_state(event.state());
+      break;
+    case wire::JobEvent::kStep:
+      show_step(event.unix_ms());
+      break;
     case wire::JobEvent::kEvaluation:
       note(fmt::format("step {}: held-out loss {} on {} tokens", event.evaluation().step(),
                        format_loss(event.evaluation().loss()), event.evaluation().tokens()));
@@ -135,7 +139,8 @@ void Progress::show(const wire::JobEvent& event) {
       note(event.exported().error().empty() ? "exported to " + event.exported().path()
                                             : "not exported: " + event.exported().error());
       break;
-    case wire::JobEvent::EVENT_NOT_SET: break;
+    case wire::JobEvent::EVENT_NOT_SET:
+      break;
   }
 }
 
@@ -155,10 +160,13 @@ void Progress::show_state(const wire::JobStatus& status) {
       break;
     case wire::DONE:
     case wire::FAILED:
-    case wire::CANCELLED: finish(); break;
+    case wire::CANCELLED:
+      finish();
+      break;
     case wire::JOB_UNSPECIFIED:
     case wire::JobState_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case wire::JobState_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+    case wire::JobState_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
 }
 
@@ -177,7 +185,9 @@ void Progress::show_step(std::uint64_t unix_ms) {
 void Progress::show_json(const wire::JobEvent& event) {
   Json json;
   switch (event.event_case()) {
-    case wire::JobEvent::kState: json = state_json(event.state()); break;
+    case wire::JobEvent::kState:
+      json = state_json(event.state());
+      break;
     case wire::JobEvent::kStep:
       json = {{"event", "step"},
               {"step", last_.step()},
@@ -208,7 +218,8 @@ void Progress::show_json(const wire::JobEvent& event) {
               {"path", text_or_null(event.exported().path())},
               {"error", text_or_null(event.exported().error())}};
       break;
-    case wire::JobEvent::EVENT_NOT_SET: return;
+    case wire::JobEvent::EVENT_NOT_SET:
+      return;
   }
   json["unix_ms"] = event.unix_ms();
   print(to_line(json));

@@ -20,7 +20,8 @@ Json nearest_rank(std::vector<double> times, double fraction) {
   if (times.empty()) return nullptr;
   const auto rank =
       static_cast<std::size_t>(std::ceil(fraction * static_cast<double>(times.size())));
-  const auto place = times.begin() + static_cast<std::ptrdiff_t>(std::max<std::size_t>(rank, 1) - 1);
+  const auto place =
+      times.begin() + static_cast<std::ptrdiff_t>(std::max<std::size_t>(rank, 1) - 1);
   std::nth_element(times.begin(), place, times.end());
   return *place;
 }
@@ -28,8 +29,7 @@ Json nearest_rank(std::vector<double> times, double fraction) {
 Json evaluations_json(const std::vector<wire::EvaluationReport>& reports) {
   Json list = Json::array();
   for (const auto& report : reports) {
-    list.push_back(
-        {{"step", report.step()}, {"loss", report.loss()}, {"tokens", report.tokens()}});
+    list.push_back({{"step", report.step()}, {"loss", report.loss()}, {"tokens", report.tokens()}});
   }
   return list;
 }
@@ -64,17 +64,24 @@ void Summary::on_event(const wire::JobEvent& event) {
   if (event.index() < next_index_) return;
   next_index_ = event.index() + 1;
   switch (event.event_case()) {
-    case wire::JobEvent::kState: on_status(event.state()); break;
+    case wire::JobEvent::kState:
+      on_status(event.state());
+      break;
     case wire::JobEvent::kStep:
       steps_.push_back(event.step());
       if (event.stages_size() > 0) *status_.mutable_stages() = event.stages();
       break;
-    case wire::JobEvent::kEvaluation: evaluations_.push_back(event.evaluation()); break;
-    case wire::JobEvent::kCheckpoint: checkpoints_.push_back(event.checkpoint()); break;
+    case wire::JobEvent::kEvaluation:
+      evaluations_.push_back(event.evaluation());
+      break;
+    case wire::JobEvent::kCheckpoint:
+      checkpoints_.push_back(event.checkpoint());
+      break;
     case wire::JobEvent::kExported:
       if (event.exported().error().empty()) exported_to_ = event.exported().path();
       break;
-    case wire::JobEvent::EVENT_NOT_SET: break;
+    case wire::JobEvent::EVENT_NOT_SET:
+      break;
   }
 }
 
@@ -103,7 +110,9 @@ std::string Summary::to_json() const {
   summary["evaluations"] = evaluations_json(evaluations_);
   summary["tokens"] = tokens;
   summary["tokens_per_s"] = seconds > 0.0 ? Json(static_cast<double>(tokens) / seconds) : nullptr;
-  summary["step_time_s"] = {{"median", nearest_rank(times, 0.5)}, {"p95", nearest_rank(times, 0.95)}};
+  summary["step_time_s"] = {{"median", nearest_rank(times, 0.5)},
+                            {"p95", nearest_rank(times, 0.95)}};
+  summary["step_times_s"] = times;
   summary["stages"] = stages_json(status_);
   summary["links"] = links_json(status_);
   summary["bytes_sent"] = total_bytes_sent(status_);

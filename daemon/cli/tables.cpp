@@ -183,7 +183,8 @@ std::string render_nodes(const wire::NodeList& nodes, const TableOptions& option
     return to_line({{"nodes", std::move(list)}}) + "\n";
   }
   if (nodes.nodes().empty()) return "no node has joined yet\n";
-  TextTable table({{"NODE"}, {"SITE"}, {"STATE"}, {"SINCE"}, {"DEVICES"}, {"MEMORY", true}, {"JOB"}});
+  TextTable table(
+      {{"NODE"}, {"SITE"}, {"STATE"}, {"SINCE"}, {"DEVICES"}, {"MEMORY", true}, {"JOB"}});
   for (const wire::NodeStatus& node : nodes.nodes()) {
     table.add({node.info().name(), node.info().site(), std::string(node_state_name(node.state())),
                format_age(node.since_unix_ms(), options.now_unix_ms), device_names(node.info()),

@@ -20,16 +20,20 @@ constexpr std::array kKinds{FileKind::kJob, FileKind::kCoordinator, FileKind::kN
 
 const MappingDescription& description(FileKind kind) {
   switch (kind) {
-    case FileKind::kJob: return job_table();
-    case FileKind::kCoordinator: return coordinator_table();
-    case FileKind::kNode: return node_table();
-    case FileKind::kClient: return client_table();
+    case FileKind::kJob:
+      return job_table();
+    case FileKind::kCoordinator:
+      return coordinator_table();
+    case FileKind::kNode:
+      return node_table();
+    case FileKind::kClient:
+      return client_table();
   }
   LONGHAUL_ASSERT(false);
 }
 
-// The kind that knows the most of the file's keys; of kinds alike, the one with the fewest keys that
-// the file lacks, since every client's key is a node's too.
+// The kind that knows the most of the file's keys; of kinds alike, the one with the fewest keys
+// that the file lacks, since every client's key is a node's too.
 Checked<FileKind> detect_kind(const std::filesystem::path& file) {
   const auto text = read_text(file, kMaxYamlBytes);
   if (!text) return text.error();
@@ -55,10 +59,11 @@ Checked<FileKind> detect_kind(const std::filesystem::path& file) {
   };
   std::sort(scores.begin(), scores.end(), better);
   if (scores[0].known > 0 && better(scores[0], scores[1])) return scores[0].kind;
-  return Diagnostics{{{file.string(),
-                       {},
-                       "its keys do not tell what kind of file it is; give --kind job, coordinator, "
-                       "node or client"}}};
+  return Diagnostics{
+      {{file.string(),
+        {},
+        "its keys do not tell what kind of file it is; give --kind job, coordinator, "
+        "node or client"}}};
 }
 
 template <class T>
@@ -78,10 +83,14 @@ Diagnostics check_job_file(const std::filesystem::path& file) {
 
 std::string_view file_kind_name(FileKind kind) {
   switch (kind) {
-    case FileKind::kJob: return "job";
-    case FileKind::kCoordinator: return "coordinator";
-    case FileKind::kNode: return "node";
-    case FileKind::kClient: return "client";
+    case FileKind::kJob:
+      return "job";
+    case FileKind::kCoordinator:
+      return "coordinator";
+    case FileKind::kNode:
+      return "node";
+    case FileKind::kClient:
+      return "client";
   }
   LONGHAUL_ASSERT(false);
 }
@@ -101,10 +110,18 @@ Checked<FileKind> check_file(const std::filesystem::path& file, std::optional<Fi
   }
   Diagnostics errors;
   switch (*kind) {
-    case FileKind::kJob: errors = check_job_file(file); break;
-    case FileKind::kCoordinator: errors = errors_of(load_coordinator_configuration(file)); break;
-    case FileKind::kNode: errors = errors_of(load_node_configuration(file)); break;
-    case FileKind::kClient: errors = errors_of(load_client_configuration(file)); break;
+    case FileKind::kJob:
+      errors = check_job_file(file);
+      break;
+    case FileKind::kCoordinator:
+      errors = errors_of(load_coordinator_configuration(file));
+      break;
+    case FileKind::kNode:
+      errors = errors_of(load_node_configuration(file));
+      break;
+    case FileKind::kClient:
+      errors = errors_of(load_client_configuration(file));
+      break;
   }
   if (!errors.items.empty()) return errors;
   return *kind;

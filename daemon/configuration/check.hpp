@@ -1,4 +1,5 @@
-// `longhaul config check` and `longhaul config reference`: one file of any kind, and all keys there are.
+// `longhaul config check` and `longhaul config reference`: one file of any kind, and all keys there
+// are.
 #pragma once
 
 #include "daemon/configuration/diagnostic.hpp"
@@ -16,8 +17,8 @@ enum class FileKind { kJob, kCoordinator, kNode, kClient };
 [[nodiscard]] std::optional<FileKind> file_kind(std::string_view name);
 
 // Checks the file as `kind`, or as the kind that its top-level keys point to; returns the kind. A
-// job's model is built too, so that errors in config.json or a graph file are found. An error if the
-// keys point to no kind, or to several alike.
+// job's model is built too, so that errors in config.json or a graph file are found. An error if
+// the keys point to no kind, or to several alike.
 [[nodiscard]] Checked<FileKind> check_file(const std::filesystem::path& file,
                                            std::optional<FileKind> kind);
 

@@ -1,4 +1,5 @@
-// Everything that is wrong with a file of the user's, each with its place: the error of a Checked<T>.
+// Everything that is wrong with a file of the user's, each with its place: the error of a
+// Checked<T>.
 #pragma once
 
 #include "proto/error.hpp"

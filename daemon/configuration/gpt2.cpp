@@ -41,9 +41,9 @@ class Gpt2Builder {
     const auto start = normal(config_.initializer_range);
     builder_.op("wte", "embedding", {"tokens"},
                 {builder_.parameter(kTokenEmbedding, {config_.vocabulary, config_.width}, start)});
-    builder_.op("wpe", "add_position", {"wte"},
-                {builder_.parameter("transformer.wpe.weight", {config_.positions, config_.width},
-                                    start)});
+    builder_.op(
+        "wpe", "add_position", {"wte"},
+        {builder_.parameter("transformer.wpe.weight", {config_.positions, config_.width}, start)});
     return dropout("embd.dropout", "wpe", config_.embedding_dropout);
   }
 
@@ -53,13 +53,13 @@ class Gpt2Builder {
         config_.initializer_range / std::sqrt(2.0 * static_cast<double>(config_.layers));
 
     const std::string normed = layer_norm(h + ".ln_1", input);
-    const std::string qkv = linear(h + ".attn.c_attn", normed,
-                                   {config_.width, 3 * config_.width}, config_.initializer_range);
+    const std::string qkv = linear(h + ".attn.c_attn", normed, {config_.width, 3 * config_.width},
+                                   config_.initializer_range);
     wire::Operator& attention = builder_.op(h + ".attn", "attention", {qkv});
     (*attention.mutable_attributes())["heads"].set_integer(config_.heads);
     (*attention.mutable_attributes())["rate"].set_real(config_.attention_dropout);
-    std::string branch = linear(h + ".attn.c_proj", h + ".attn", {config_.width, config_.width},
-                                residual_deviation);
+    std::string branch =
+        linear(h + ".attn.c_proj", h + ".attn", {config_.width, config_.width}, residual_deviation);
     branch = dropout(h + ".attn.dropout", branch, config_.residual_dropout);
     builder_.op(h + ".attn.residual", "add", {input, branch});
 
@@ -87,8 +87,10 @@ class Gpt2Builder {
   }
 
   std::string layer_norm(const std::string& id, const std::string& input) {
-    const std::string weight = builder_.parameter(parameter_name(id, "weight"), {config_.width}, ones());
-    const std::string bias = builder_.parameter(parameter_name(id, "bias"), {config_.width}, zeros());
+    const std::string weight =
+        builder_.parameter(parameter_name(id, "weight"), {config_.width}, ones());
+    const std::string bias =
+        builder_.parameter(parameter_name(id, "bias"), {config_.width}, zeros());
     wire::Operator& op = builder_.op(id, "layer_norm", {input}, {weight, bias});
     (*op.mutable_attributes())["epsilon"].set_real(config_.epsilon);
     return id;

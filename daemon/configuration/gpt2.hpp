@@ -19,8 +19,9 @@ struct Gpt2Options {
 // Parameters start as in transformers: weights normal with initializer_range, the projections into
 // the residual stream (c_proj) with initializer_range / sqrt(2 n_layer), biases 0, norms 1 and 0.
 // Parameters of two dimensions decay, wte and wpe included; biases and norms do not.
-// A setting that transformers heeds and Longhaul does not is refused by name; keys that transformers
-// itself ignores for GPT-2 are ignored. Errors are kConfiguration and name the setting.
+// A setting that transformers heeds and Longhaul does not is refused by name; keys that
+// transformers itself ignores for GPT-2 are ignored. Errors are kConfiguration and name the
+// setting.
 [[nodiscard]] proto::Result<wire::Graph> gpt2_graph(std::string_view config_json,
                                                     const Gpt2Options& options);
 

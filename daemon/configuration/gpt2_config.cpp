@@ -122,17 +122,17 @@ Activation read_activation(Settings& settings) {
   for (const Known& candidate : known) {
     if (candidate.name == name) return candidate.activation;
   }
-  settings.refuse(fmt::format(
-      "activation_function {} is not supported; use gelu_new, gelu, relu, silu or tanh",
-      proto::quoted(name)));
+  settings.refuse(
+      fmt::format("activation_function {} is not supported; use gelu_new, gelu, relu, silu or tanh",
+                  proto::quoted(name)));
   return known[0].activation;
 }
 
 void refuse_other_mathematics(Settings& settings) {
   if (const std::string type = settings.text("model_type", ""); type != "gpt2") {
-    settings.refuse(type.empty() ? "model_type is missing; gpt2 is the one that is supported"
-                                 : fmt::format("model_type {} is not supported; gpt2 is",
-                                               proto::quoted(type)));
+    settings.refuse(
+        type.empty() ? "model_type is missing; gpt2 is the one that is supported"
+                     : fmt::format("model_type {} is not supported; gpt2 is", proto::quoted(type)));
   }
   settings.require("scale_attn_weights", true);
   settings.require("scale_attn_by_inverse_layer_idx", false);

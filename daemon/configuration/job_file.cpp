@@ -43,13 +43,13 @@ const Table<wire::DataSource>& data_table() {
        {"token_bits", Choice<std::uint32_t>{{{"16", 16}, {"32", 32}}}, otherwise("16"),
         &wire::DataSource::set_token_bits,
         "the width of the numbers in `.bin` files (little-endian, unsigned)"},
-       {"sequence_length", Integer{1, proto::kMaximumSequenceLength}, required, &wire::DataSource::set_sequence_length,
-        "tokens in a sequence"},
+       {"sequence_length", Integer{1, proto::kMaximumSequenceLength}, required,
+        &wire::DataSource::set_sequence_length, "tokens in a sequence"},
        {"holdout", Real{0.0, 1.0, false, true}, otherwise("0"), &wire::DataSource::set_holdout,
         "the fraction of the sequences that is kept for evaluation and not trained on"},
        {"cache", Path{}, otherwise(".longhaul/cache"), &wire::DataSource::mutable_cache,
         "a folder for the tokenised text, made if it is missing"},
-       {"nodes", ListOf<Text>{kName, 0, 1000, "a list of nodes"}, otherwise("[]"),
+       {"nodes", ListOf<Text>{kName, 0, proto::kMaximumDataNodes, "a list of nodes"}, otherwise("[]"),
         [](wire::DataSource& data, const std::vector<std::string>& nodes) {
           data.mutable_nodes()->Assign(nodes.begin(), nodes.end());
         },
@@ -93,13 +93,15 @@ const Table<wire::LearningRateSchedule>& schedule_table() {
 const Table<wire::Training>& training_table() {
   static const Table<wire::Training> table{
       "How the model learns",
-      {{"steps", Integer{1, proto::kMaximumSteps}, required, &wire::Training::set_steps, "optimizer steps"},
+      {{"steps", Integer{1, proto::kMaximumSteps}, required, &wire::Training::set_steps,
+        "optimizer steps"},
        {"batch", Integer{1, proto::kMaximumBatch}, required, &wire::Training::set_batch,
         "sequences in a step"},
-       {"micro_batch", Integer{1, proto::kMaximumBatch}, or_else("`batch`"), &wire::Training::set_micro_batch,
+       {"micro_batch", Integer{1, proto::kMaximumBatch}, or_else("`batch`"),
+        &wire::Training::set_micro_batch,
         "sequences in a micro-batch, the unit that flows through the pipeline; divides `batch`"},
-       {"optimizer", optimizer_table(), or_else("its defaults"),
-        &wire::Training::mutable_optimizer, "the optimizer and its settings"},
+       {"optimizer", optimizer_table(), or_else("its defaults"), &wire::Training::mutable_optimizer,
+        "the optimizer and its settings"},
        {"schedule", schedule_table(), or_else("its defaults"), &wire::Training::mutable_schedule,
         "the learning rate's schedule"},
        {"clip_norm", Real{}, otherwise("1.0"), &wire::Training::set_clip_norm,
@@ -140,7 +142,8 @@ const Table<std::string>& pipeline_table() {
       "How micro-batches flow",
       {{"schedule", Word{{"1f1b", "gpipe"}}, otherwise("1f1b"),
         [](std::string& schedule, std::string word) { schedule = std::move(word); },
-        "`1f1b` bounds activation memory by the number of stages; `gpipe` runs all forwards first"}}};
+        "`1f1b` bounds activation memory by the number of stages; `gpipe` runs all forwards "
+        "first"}}};
   return table;
 }
 
@@ -187,18 +190,19 @@ void check_training(Reading& reading, wire::Training& training) {
                                  training.micro_batch(), training.batch()));
   } else if (reading.is_good("training.batch") && training.micro_batch() != 0 &&
              training.batch() / training.micro_batch() > proto::kMaximumMicroBatches) {
-    reading.error_at("training.micro_batch",
-                     fmt::format("training.batch makes {} micro-batches, more than {}; raise "
-                                 "training.micro_batch",
-                                 training.batch() / training.micro_batch(),
-                                 proto::kMaximumMicroBatches));
+    reading.error_at(
+        "training.micro_batch",
+        fmt::format("training.batch makes {} micro-batches, more than {}; raise "
+                    "training.micro_batch",
+                    training.batch() / training.micro_batch(), proto::kMaximumMicroBatches));
   }
   if (reading.is_good("training.steps") && reading.is_good("training.schedule") &&
       training.schedule().warmup_steps() > training.steps()) {
-    reading.error_at("training.schedule.warmup_steps",
-                     fmt::format("training.schedule.warmup_steps must be at most training.steps, {}, "
-                                 "not {}",
-                                 training.steps(), training.schedule().warmup_steps()));
+    reading.error_at(
+        "training.schedule.warmup_steps",
+        fmt::format("training.schedule.warmup_steps must be at most training.steps, {}, "
+                    "not {}",
+                    training.steps(), training.schedule().warmup_steps()));
   }
 }
 
@@ -250,10 +254,10 @@ const Table<wire::Job>& job_table() {
         &wire::Job::mutable_pipeline_schedule, "how micro-batches flow through the stages"},
        {"compression", Word{{"dense"}}, otherwise("dense"), &wire::Job::mutable_compression,
         "what travels over the links: `dense` tensors"},
-       {"evaluation", evaluation_table(), or_else("its defaults"),
-        &wire::Job::mutable_evaluation, "when to measure the held-out loss"},
-       {"checkpoint", checkpoint_table(), or_else("its defaults"),
-        &wire::Job::mutable_checkpoint, "when to keep the state"},
+       {"evaluation", evaluation_table(), or_else("its defaults"), &wire::Job::mutable_evaluation,
+        "when to measure the held-out loss"},
+       {"checkpoint", checkpoint_table(), or_else("its defaults"), &wire::Job::mutable_checkpoint,
+        "when to keep the state"},
        {"export", Path{}, or_else("no export"), &wire::Job::mutable_export_directory,
         "the folder that the trained model goes to as a Hugging Face folder"}}};
   return table;

@@ -36,10 +36,14 @@ proto::Result<wire::Graph> from_graph_file(const std::string& file, const wire::
 // The file that says what the model is; empty if the job names none.
 std::string model_file(const wire::ModelSource& model) {
   switch (model.source_case()) {
-    case wire::ModelSource::kConfig: return model.config();
-    case wire::ModelSource::kFrom: return model.from() + "/config.json";
-    case wire::ModelSource::kGraph: return model.graph();
-    case wire::ModelSource::SOURCE_NOT_SET: return {};
+    case wire::ModelSource::kConfig:
+      return model.config();
+    case wire::ModelSource::kFrom:
+      return model.from() + "/config.json";
+    case wire::ModelSource::kGraph:
+      return model.graph();
+    case wire::ModelSource::SOURCE_NOT_SET:
+      return {};
   }
   return {};
 }
@@ -48,8 +52,8 @@ std::string model_file(const wire::ModelSource& model) {
 proto::Result<void> check(const wire::Graph& message, const wire::Job& job) {
   const auto graph = proto::Graph::from_wire(message);
   if (!graph) return graph.error();
-  const auto shapes = proto::infer_shapes(*graph, {.batch = job.training().micro_batch(),
-                                                   .sequence = job.data().sequence_length()});
+  const auto shapes = proto::infer_shapes(
+      *graph, {.batch = job.training().micro_batch(), .sequence = job.data().sequence_length()});
   if (!shapes) return shapes.error();
   return {};
 }

@@ -8,9 +8,9 @@
 namespace longhaul::daemon {
 
 // Reads the job's config.json (`config`, or the one in the folder `from`) or graph file (`graph`).
-// `training.dropout`, where the job gives it, overrides the model's own rates. The result has passed
-// proto::Graph::from_wire and shape inference at the job's micro-batch and sequence length. Errors
-// are kConfiguration and begin with the file's name.
+// `training.dropout`, where the job gives it, overrides the model's own rates. The result has
+// passed proto::Graph::from_wire and shape inference at the job's micro-batch and sequence length.
+// Errors are kConfiguration and begin with the file's name.
 [[nodiscard]] proto::Result<wire::Graph> build_graph(const wire::Job& job);
 
 }  // namespace longhaul::daemon

@@ -20,7 +20,8 @@ std::string printable(std::string_view text, std::size_t max_bytes) {
     const auto byte = static_cast<unsigned char>(text[i]);
     // U+0080 to U+009F are control characters too; in UTF-8 they begin with C2.
     const bool c1 = byte == 0xC2 && i + 1 < text.size() &&
-                    static_cast<unsigned char>(text[i + 1]) < 0xA0 && continues_character(text[i + 1]);
+                    static_cast<unsigned char>(text[i + 1]) < 0xA0 &&
+                    continues_character(text[i + 1]);
     if (byte < 0x20 || byte == 0x7F || c1) {
       result += '?';
       if (c1) ++i;

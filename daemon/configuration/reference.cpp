@@ -11,9 +11,12 @@ namespace {
 
 std::string presence_text(const Presence& presence) {
   switch (presence.kind) {
-    case Presence::Kind::kRequired: return "required";
-    case Presence::Kind::kDefault: return fmt::format("`{}`", presence.text);
-    case Presence::Kind::kOptional: return std::string(presence.text);
+    case Presence::Kind::kRequired:
+      return "required";
+    case Presence::Kind::kDefault:
+      return fmt::format("`{}`", presence.text);
+    case Presence::Kind::kOptional:
+      return std::string(presence.text);
   }
   return {};
 }
@@ -39,9 +42,11 @@ void append(std::string& out, const MappingDescription& description, const std::
 std::string configuration_reference() {
   std::string out =
       "# Configuration files\n\n"
-      "YAML 1.2 without anchors, aliases and tags. Unknown and duplicate keys are errors. Relative\n"
+      "YAML 1.2 without anchors, aliases and tags. Unknown and duplicate keys are errors. "
+      "Relative\n"
       "paths are taken from the folder of the file they stand in; `~/` is the user's home.\n"
-      "`longhaul config check FILE` reports every error of a file as `file:line:column: message`.\n\n";
+      "`longhaul config check FILE` reports every error of a file as `file:line:column: "
+      "message`.\n\n";
   const std::array<const MappingDescription*, 4> files{&job_table(), &coordinator_table(),
                                                        &node_table(), &client_table()};
   for (const MappingDescription* file : files) {

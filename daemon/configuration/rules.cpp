@@ -18,10 +18,14 @@ namespace {
 
 std::string describe_found(const YamlNode& node) {
   switch (node.kind) {
-    case YamlNode::Kind::kNull: return "empty";
-    case YamlNode::Kind::kSequence: return "a list";
-    case YamlNode::Kind::kMapping: return "a mapping";
-    case YamlNode::Kind::kScalar: break;
+    case YamlNode::Kind::kNull:
+      return "empty";
+    case YamlNode::Kind::kSequence:
+      return "a list";
+    case YamlNode::Kind::kMapping:
+      return "a mapping";
+    case YamlNode::Kind::kScalar:
+      break;
   }
   return (node.quoted ? "the text " : "") + proto::quoted(node.text);
 }
@@ -37,9 +41,7 @@ std::optional<Number> parse_number(std::string_view text) {
   return number;
 }
 
-bool is_plain(const YamlNode& node) {
-  return node.kind == YamlNode::Kind::kScalar && !node.quoted;
-}
+bool is_plain(const YamlNode& node) { return node.kind == YamlNode::Kind::kScalar && !node.quoted; }
 
 std::string join(const std::vector<std::string_view>& words) {
   std::string text;
@@ -93,7 +95,8 @@ void report_wrong(Reading& reading, const YamlNode& node, const std::string& pat
                   std::string_view expected) {
   // Nothing stands where an empty value stands; its key is the better place to point at.
   if (node.kind != YamlNode::Kind::kNull) reading.found(path, node.position);
-  reading.error_at(path, fmt::format("{} must be {}, not {}", path, expected, describe_found(node)));
+  reading.error_at(path,
+                   fmt::format("{} must be {}, not {}", path, expected, describe_found(node)));
 }
 
 std::string Integer::describe() const {
@@ -137,9 +140,7 @@ std::optional<double> Real::read(Reading& reading, const YamlNode& node,
   return std::nullopt;
 }
 
-std::string Word::describe() const {
-  return (words.size() == 1 ? "" : "one of ") + join(words);
-}
+std::string Word::describe() const { return (words.size() == 1 ? "" : "one of ") + join(words); }
 
 std::optional<std::string> Word::read(Reading& reading, const YamlNode& node,
                                       const std::string& path) const {
@@ -159,9 +160,12 @@ std::optional<std::string> Text::read(Reading& reading, const YamlNode& node,
 
 std::string Path::describe() const {
   switch (must) {
-    case Must::kBeAnything: return "a path";
-    case Must::kBeFile: return "the path of a file";
-    case Must::kBeFolder: return "the path of a folder";
+    case Must::kBeAnything:
+      return "a path";
+    case Must::kBeFile:
+      return "the path of a file";
+    case Must::kBeFolder:
+      return "the path of a folder";
   }
   return {};
 }
@@ -205,16 +209,15 @@ std::optional<std::vector<std::string>> Files::read(Reading& reading, const Yaml
     const std::string shown = printable(pattern.string(), 300);
     // A path without wildcards is taken as it is, so that its error says what is wrong with it.
     const bool exact = text->find_first_of("*?[") == std::string::npos;
-    std::vector<std::string> matches =
-        exact ? std::vector{pattern.string()} : expand_glob(pattern);
+    std::vector<std::string> matches = exact ? std::vector{pattern.string()} : expand_glob(pattern);
     if (matches.empty()) wrong(item_path, fmt::format("no file matches {}", shown));
     for (const std::string& match : matches) {
       const std::string suffix = std::filesystem::path(match).extension().string();
       if (const auto missing = complaint(match, Path::Must::kBeFile)) {
         wrong(item_path, fmt::format("{} {}", printable(match, 300), *missing));
       } else if (std::find(suffixes.begin(), suffixes.end(), suffix) == suffixes.end()) {
-        wrong(item_path, fmt::format("{} does not end in one of {}", printable(match, 300),
-                                     join(suffixes)));
+        wrong(item_path,
+              fmt::format("{} does not end in one of {}", printable(match, 300), join(suffixes)));
       }
     }
     files.insert(files.end(), matches.begin(), matches.end());
@@ -238,10 +241,10 @@ bool read_items(Reading& reading, const YamlNode& node, const std::string& path,
     return false;
   }
   if (node.items.size() < minimum || node.items.size() > maximum) {
-    const std::string range = minimum == maximum ? fmt::format("{}", minimum)
-                                                 : fmt::format("{} to {}", minimum, maximum);
-    reading.error_at(path, fmt::format("{} must have {} items, not {}", path, range,
-                                       node.items.size()));
+    const std::string range =
+        minimum == maximum ? fmt::format("{}", minimum) : fmt::format("{} to {}", minimum, maximum);
+    reading.error_at(path,
+                     fmt::format("{} must have {} items, not {}", path, range, node.items.size()));
     return false;
   }
   for (std::size_t i = 0; i < node.items.size(); ++i) {
@@ -254,8 +257,8 @@ bool read_items(Reading& reading, const YamlNode& node, const std::string& path,
 
 bool is_name(std::string_view text) {
   const auto fits = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
   };
   return !text.empty() && text.size() <= 128 && text.front() != '.' && text.front() != '-' &&
          std::all_of(text.begin(), text.end(), fits);

@@ -20,13 +20,14 @@ bool is_public_key(std::string_view text) { return proto::is_z85_key(std::string
 
 bool is_host(std::string_view text) {
   const auto fits = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '-' || c == ':' || c == '[' || c == ']' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == ':' || c == '[' || c == ']' || c == '_';
   };
   return !text.empty() && text.size() <= 255 && std::all_of(text.begin(), text.end(), fits);
 }
 
-// "tcp://HOST:PORT"; "*" stands for all addresses, or for a port of the system's choice, if allowed.
+// "tcp://HOST:PORT"; "*" stands for all addresses, or for a port of the system's choice, if
+// allowed.
 bool is_endpoint(std::string_view text, bool wildcards) {
   constexpr std::string_view kScheme = "tcp://";
   if (!text.starts_with(kScheme)) return false;
@@ -39,8 +40,7 @@ bool is_endpoint(std::string_view text, bool wildcards) {
   if (wildcards && port == "*") return true;
   unsigned number = 0;
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  return error == std::errc{} && end == port.data() + port.size() && number >= 1 &&
-         number <= 65535;
+  return error == std::errc{} && end == port.data() + port.size() && number >= 1 && number <= 65535;
 }
 
 // "ipc:///folder/file": processes of one machine only, as `longhaul run` connects them.
@@ -63,8 +63,7 @@ bool is_device(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-constexpr Text kPublicKey{"a public key of 40 characters, in quotes",
-                          is_public_key};
+constexpr Text kPublicKey{"a public key of 40 characters, in quotes", is_public_key};
 constexpr Text kDialled{"an address like tcp://coordinator.example:7070", is_dialled_endpoint};
 constexpr Text kBound{"an address like tcp://0.0.0.0:7070", is_bound_endpoint};
 constexpr Text kHost{"a host name or an address", is_host};
@@ -181,7 +180,8 @@ Checked<NodeConfiguration> load_node_configuration(const std::filesystem::path& 
 }
 
 Checked<ClientConfiguration> load_client_configuration(const std::filesystem::path& file) {
-  return load_file<ClientConfiguration>(file, client_table(), [](Reading&, ClientConfiguration&) {});
+  return load_file<ClientConfiguration>(file, client_table(),
+                                        [](Reading&, ClientConfiguration&) {});
 }
 
 std::filesystem::path default_client_file() {

@@ -19,7 +19,7 @@ enum class PeerRole {
 };
 
 struct AllowedPeer {
-  std::string name;  // unique
+  std::string name;        // unique
   std::string public_key;  // unique
   PeerRole role = PeerRole::kNode;
 

@@ -96,10 +96,9 @@ void read_mapping(
     const KeyDescription& key = description.keys[i];
     const std::string key_path = child_path(path, key.key);
     if (const YamlMember* member = present[i]) {
-      // A block mapping begins at its first key, an empty value wherever the parser noticed: the key
-      // is the better place to point at.
-      const bool at_key =
-          key.mapping != nullptr || member->value.kind == YamlNode::Kind::kNull;
+      // A block mapping begins at its first key, an empty value wherever the parser noticed: the
+      // key is the better place to point at.
+      const bool at_key = key.mapping != nullptr || member->value.kind == YamlNode::Kind::kNull;
       reading.found(key_path, at_key ? member->position : member->value.position);
       read_key(i, member->value, key_path);
     } else if (key.presence.kind == Presence::Kind::kRequired) {

@@ -75,12 +75,14 @@ class Table : public MappingDescription {
           std::string_view documentation)
         : description{key, "a mapping", presence, documentation, &table},
           read([&table, place](Reading& reading, const YamlNode& node, const std::string& path,
-                               T& target) { table.read(reading, node, path, locate(target, place)); }) {}
+                               T& target) {
+            table.read(reading, node, path, locate(target, place));
+          }) {}
 
     // A list of mappings, into a vector.
     template <class U>
-    Entry(std::string_view key, const Table<U>& table, Presence presence,
-          std::vector<U> T::*items, std::string_view documentation)
+    Entry(std::string_view key, const Table<U>& table, Presence presence, std::vector<U> T::*items,
+          std::string_view documentation)
         : description{key, "a list of mappings", presence, documentation, &table, true},
           read([&table, items](Reading& reading, const YamlNode& node, const std::string& path,
                                T& target) {

@@ -88,7 +88,8 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void open(YamlNode opened) {
-    if (expects_key()) throw Refused{opened.position, "a key must be text, not a list or a mapping"};
+    if (expects_key())
+      throw Refused{opened.position, "a key must be text, not a list or a mapping"};
     if (open_.size() == kMaxYamlDepth) {
       throw Refused{opened.position, fmt::format("nested deeper than {} levels", kMaxYamlDepth)};
     }
@@ -110,7 +111,8 @@ class TreeBuilder final : public YAML::EventHandler {
     } else if (open_.back().node.kind == YamlNode::Kind::kSequence) {
       open_.back().node.items.push_back(std::move(added));
     } else if (expects_key()) {
-      if (added.kind == YamlNode::Kind::kNull) throw Refused{added.position, "a key is missing here"};
+      if (added.kind == YamlNode::Kind::kNull)
+        throw Refused{added.position, "a key is missing here"};
       open_.back().node.members.push_back(
           {.key = std::move(added.text), .position = added.position, .value = {}});
       open_.back().has_key = true;

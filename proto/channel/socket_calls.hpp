@@ -6,10 +6,9 @@
 
 namespace longhaul::proto {
 
-// ZMQ_POLLIN, ZMQ_POLLOUT; reading it resets the edge of ZMQ_FD.
-[[nodiscard]] int pending_events(zmq::socket_ref socket);
-
-// False if no message waits. The frames of one message arrive together.
+// False if no message waits: then the edge of ZMQ_FD is reset as if ZMQ_EVENTS had been read, since a
+// non-blocking receive looks for input exactly as that does before it gives up. The frames of one
+// message arrive together.
 [[nodiscard]] bool receive_frame(zmq::socket_ref socket, zmq::message_t& frame);
 
 // Takes the frames off that follow `frame` in its message; true if there were any.
@@ -17,7 +16,7 @@ bool drop_rest_of_message(zmq::socket_ref socket, zmq::message_t& frame);
 
 enum class SendOutcome {
   kTaken,  // the frame is ZeroMQ's, and empty here
-  kFull,   // the queue is full: again once ZMQ_POLLOUT is set
+  kFull,   // the queue is full, or there is none for want of a connection
   kGone,   // a ROUTER has no such peer
 };
 [[nodiscard]] SendOutcome send_frame(zmq::socket_ref socket, zmq::message_t& frame, bool more);

@@ -19,8 +19,8 @@ namespace {
 
 using State = TensorLink::State;
 
-constexpr int kMessagesPerTurn = 16;
-constexpr int kReceivedMessages = 64;
+constexpr int kFragmentsPerTurn = 16;
+constexpr int kReceivedFragments = 64;
 // A peer that was told earlier whom to dial meets an acceptor that was not told yet whom to let in.
 constexpr std::chrono::milliseconds kRedialAfterRefusal{250};
 
@@ -30,11 +30,11 @@ std::string listening_address(const std::string& host) {
 }
 
 SocketLimits limits_of(const TensorChannel::Options& options) {
-  return {.max_frame_bytes = std::max(options.max_payload_bytes, kMaxTensorHeaderBytes),
+  return {.max_frame_bytes = std::max(kFragmentBytes, kMaxTensorHeaderBytes),
           // A payload's memory is held until it is sent, whether it waits here or in ZeroMQ. Without a
           // limit there it waits there, and no message is ever refused for want of room.
           .sent_messages = 0,
-          .received_messages = kReceivedMessages,
+          .received_messages = kReceivedFragments,
           .linger = options.linger};
 }
 
@@ -73,6 +73,8 @@ class TensorChannel::Impl {
   void on_dialled(TensorLink& link, bool connected, const std::string& reason);
   void on_disconnected(int descriptor);
   void on_frames(TensorLink& link, IncomingFrames frames);
+  [[nodiscard]] bool begin_message(TensorLink& link, wire::TensorHeader header);
+  void speaks_out_of_turn(TensorLink& link);
   void on_hello(TensorLink& link, const IncomingFrames& frames, const wire::TensorHeader& header);
   void linked(TensorLink& link);
   void report_if_disconnected(TensorLink& link);
@@ -198,16 +200,22 @@ void TensorChannel::Impl::send(StageIndex peer, wire::TensorHeader header, Paylo
 
 void TensorChannel::Impl::transmit(TensorLink& link, wire::TensorHeader header, Payload payload) {
   link.stamp(header);
-  OutgoingFrames frames = outgoing_frames(header, std::move(payload), link.held);
-  link.bytes_sent += frames.bytes;
+  header.set_payload_bytes(payload.bytes.size());
+  zmq::message_t head = header_frame(header);
+  link.bytes_sent += head.size() + payload.bytes.size();
   const zmq::socket_ref socket = link.dialler ? link.dialler->socket() : zmq::socket_ref(socket_);
   SendOutcome outcome = SendOutcome::kTaken;
-  if (!link.dialler) {
-    zmq::message_t routing_id(link.routing_id.data(), link.routing_id.size());
-    outcome = send_frame(socket, routing_id, true);
-  }
-  if (outcome == SendOutcome::kTaken) outcome = send_frame(socket, frames.header, true);
-  if (outcome == SendOutcome::kTaken) outcome = send_frame(socket, frames.payload, false);
+  std::size_t offset = 0;
+  do {
+    if (!link.dialler) {
+      zmq::message_t routing_id(link.routing_id.data(), link.routing_id.size());
+      outcome = send_frame(socket, routing_id, true);
+    }
+    if (offset == 0 && outcome == SendOutcome::kTaken) outcome = send_frame(socket, head, true);
+    zmq::message_t fragment = fragment_frame(payload, offset, link.held);
+    offset += fragment.size();
+    if (outcome == SendOutcome::kTaken) outcome = send_frame(socket, fragment, false);
+  } while (offset < payload.bytes.size() && outcome == SendOutcome::kTaken);
   // Sending looks at the socket's events, and so may have used up the edge of its descriptor.
   link.dialler ? link.dialler->kick() : watch_->kick();
   // Queues have no limit, so that a message is refused only where there is no connection.
@@ -215,9 +223,7 @@ void TensorChannel::Impl::transmit(TensorLink& link, wire::TensorHeader header, 
 }
 
 bool TensorChannel::Impl::accepting_turn() {
-  // First, so that a descriptor that closed is not taken for a new connection with its number.
-  monitor_->drain();
-  for (int received = 0; received < kMessagesPerTurn; ++received) {
+  for (int received = 0; received < kFragmentsPerTurn; ++received) {
     std::optional<IncomingFrames> frames = receive_frames(socket_, true);
     if (!frames) {
       for (auto& [peer, link] : links_) {
@@ -232,8 +238,7 @@ bool TensorChannel::Impl::accepting_turn() {
 }
 
 bool TensorChannel::Impl::dialling_turn(TensorLink& link) {
-  link.dialler->drain_events();
-  for (int received = 0; received < kMessagesPerTurn; ++received) {
+  for (int received = 0; received < kFragmentsPerTurn; ++received) {
     std::optional<IncomingFrames> frames = receive_frames(link.dialler->socket(), false);
     if (!frames) {
       report_if_disconnected(link);
@@ -273,28 +278,58 @@ void TensorChannel::Impl::report_if_disconnected(TensorLink& link) {
 
 void TensorChannel::Impl::on_frames(TensorLink& link, IncomingFrames frames) {
   if (link.state == State::kLost) return;
-  if (!frames.payload) {
+  // A header is in place exactly where no message is half arrived.
+  if (!frames.fragment || frames.header.has_value() == link.arriving.has_value()) {
     return lose(link, {ErrorKind::kInternal,
-                       fmt::format("stage {} sent a message that is not a header and a payload",
+                       fmt::format("stage {} sent frames that are not a header and its payload",
                                    link.ends.peer.value)});
   }
-  auto parsed = tensor_header_from_wire({frames.header.data<std::byte>(), frames.header.size()});
-  if (parsed.has_error()) {
-    return lose(link, with_context(fmt::format("stage {}", link.ends.peer.value), parsed.error()));
+  // From another connection than the one that introduced itself?
+  const bool stray = link.state == State::kLinked && frames.routing_id != link.routing_id;
+  if (frames.header) {
+    auto header =
+        tensor_header_from_wire({frames.header->data<std::byte>(), frames.header->size()});
+    if (header.has_error()) {
+      return lose(link, with_context(fmt::format("stage {}", link.ends.peer.value), header.error()));
+    }
+    const auto introduction =
+        link.dialler ? wire::TensorHeader::HELLO_REPLY : wire::TensorHeader::HELLO;
+    if (header.value().kind() == introduction) return on_hello(link, frames, header.value());
+    if (stray) return speaks_out_of_turn(link);
+    if (!begin_message(link, std::move(header).value())) return;
+  } else if (stray) {
+    return speaks_out_of_turn(link);
   }
-  wire::TensorHeader& header = parsed.value();
-  const auto introduction =
-      link.dialler ? wire::TensorHeader::HELLO_REPLY : wire::TensorHeader::HELLO;
-  if (header.kind() == introduction) return on_hello(link, frames, header);
-  if (link.state != State::kLinked || frames.routing_id != link.routing_id ||
-      header.kind() == wire::TensorHeader::HELLO ||
-      header.kind() == wire::TensorHeader::HELLO_REPLY) {
-    return lose(link, {ErrorKind::kInternal, fmt::format("stage {} speaks out of turn",
-                                                         link.ends.peer.value)});
+  const auto added = link.arriving->add(std::move(frames.fragment));
+  if (added.has_error()) {
+    return lose(link, with_context(fmt::format("stage {}", link.ends.peer.value), added.error()));
   }
+  if (!link.arriving->complete()) return;
+  PayloadAssembly message = std::move(*link.arriving);
+  link.arriving.reset();
+  call(options_.on_message, std::move(message.header), std::move(message.payload));
+}
+
+bool TensorChannel::Impl::begin_message(TensorLink& link, wire::TensorHeader header) {
+  const bool tensor = header.kind() != wire::TensorHeader::HELLO &&
+                      header.kind() != wire::TensorHeader::HELLO_REPLY;
+  if (link.state != State::kLinked || !tensor) return speaks_out_of_turn(link), false;
   const auto admitted = link.admit(header);
-  if (admitted.has_error()) return lose(link, admitted.error());
-  call(options_.on_message, std::move(header), std::move(*frames.payload));
+  if (admitted.has_error()) return lose(link, admitted.error()), false;
+  if (header.payload_bytes() > options_.max_payload_bytes) {
+    lose(link, {ErrorKind::kInternal,
+                fmt::format("stage {} announced a payload of {} bytes; at most {} are taken",
+                            link.ends.peer.value, header.payload_bytes(), options_.max_payload_bytes)});
+    return false;
+  }
+  auto assembly = PayloadAssembly::begin(std::move(header));
+  if (assembly.has_error()) return lose(link, assembly.error()), false;
+  link.arriving = std::move(assembly).value();
+  return true;
+}
+
+void TensorChannel::Impl::speaks_out_of_turn(TensorLink& link) {
+  lose(link, {ErrorKind::kInternal, fmt::format("stage {} speaks out of turn", link.ends.peer.value)});
 }
 
 void TensorChannel::Impl::on_hello(TensorLink& link, const IncomingFrames& frames,
@@ -310,6 +345,9 @@ void TensorChannel::Impl::on_hello(TensorLink& link, const IncomingFrames& frame
   const auto admitted = link.admit(header);
   if (admitted.has_error()) return lose(link, admitted.error());
   if (!link.dialler) {
+    // So that the end of an older connection is not taken for the end of this one, whose descriptor
+    // has the same number.
+    monitor_->drain();
     link.routing_id = frames.routing_id;
     link.descriptor = frames.descriptor;
     wire::TensorHeader reply;
@@ -328,6 +366,7 @@ void TensorChannel::Impl::linked(TensorLink& link) {
 void TensorChannel::Impl::lose(TensorLink& link, Error error) {
   if (link.state == State::kLost) return;
   link.state = State::kLost;
+  link.arriving.reset();
   link.deadline.cancel();
   if (link.dialler) {
     // Not at once: this may be the socket's own turn. Until then it must not dial again.

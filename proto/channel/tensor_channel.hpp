@@ -29,7 +29,8 @@ inline constexpr std::size_t kMaxTensorHeaderBytes = 64u << 10;
 inline constexpr std::size_t kMaxTensorPayloadBytes = std::size_t{8} << 30;
 
 // Bytes and whatever keeps them alive. Sent: released (on any thread) once ZeroMQ is done with
-// them; must not change until then. Received: data is aligned to at least 8 bytes.
+// them; must not change until then. Received: data is aligned to at least 8 bytes; up to 256 KiB lie
+// where ZeroMQ decrypted them, larger ones are gathered from fragments of that size, a copy each.
 struct Payload {
   std::span<const std::byte> bytes;
   std::shared_ptr<const void> owner;
@@ -79,7 +80,7 @@ class TensorChannel {
   [[nodiscard]] Result<void> dial(StageIndex peer, const std::string& endpoint,
                                   const std::string& public_key);
 
-  // Fills in epoch, sequence and from_stage. Requires a linked peer. Never blocks and never refuses:
+  // Fills in epoch, sequence, from_stage and payload_bytes. Requires a linked peer. Never blocks and never refuses:
   // what the network does not take at once waits in ZeroMQ, in order, in the payload's own memory.
   void send(StageIndex peer, wire::TensorHeader header, Payload payload);
 

@@ -62,6 +62,10 @@ Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> fr
     return refused(fmt::format("name of {} bytes; at most {} are taken", header.name().size(),
                                kMaxNameBytes));
   }
+  if (header.payload_bytes() > kMaxTensorPayloadBytes) {
+    return refused(fmt::format("payload of {} bytes; at most {} are taken", header.payload_bytes(),
+                               kMaxTensorPayloadBytes));
+  }
   switch (header.kind()) {
     case wire::TensorHeader::HELLO:
     case wire::TensorHeader::HELLO_REPLY: return header;

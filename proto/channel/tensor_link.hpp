@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace longhaul::proto {
@@ -47,6 +48,8 @@ struct TensorLink {
   boost::asio::steady_timer deadline;  // for the introduction
   std::string obstacle;                // why there is no connection yet, if that is known
   bool disconnected = false;           // what arrived before that is still to be read
+
+  std::optional<PayloadAssembly> arriving;  // a message of which only the beginning is there
 
   std::unique_ptr<DiallingSocket> dialler;  // this side dials
   std::string routing_id;                   // the other side dials: its connection, once introduced

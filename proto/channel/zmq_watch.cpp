@@ -32,7 +32,7 @@ struct ZmqWatch::State : std::enable_shared_from_this<ZmqWatch::State> {
                           });
   }
 
-  // Arming the wait after the last look at ZMQ_EVENTS loses nothing: Asio re-arms the descriptor,
+  // Arming the wait after the last look for input loses nothing: Asio re-arms the descriptor,
   // and that fires at once if it became readable in between.
   void run() {
     if (closed) return;

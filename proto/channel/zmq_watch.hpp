@@ -10,9 +10,9 @@
 
 namespace longhaul::proto {
 
-// ZMQ_FD is edge-triggered and says only that ZMQ_EVENTS may have changed. So a turn has to read
-// ZMQ_EVENTS and work until nothing is left, up to a bound of its own; and whoever sends or receives
-// outside of a turn has to kick(), since that may have swallowed the edge.
+// ZMQ_FD is edge-triggered and says only that ZMQ_EVENTS may have changed. So a turn has to receive
+// until nothing is left, up to a bound of its own; and whoever sends or receives outside of a turn has
+// to kick(), since that may have swallowed the edge.
 // The watch must go before the socket. A turn may destroy it.
 class ZmqWatch {
  public:

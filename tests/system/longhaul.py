@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import select
 import shutil
 import signal
@@ -29,33 +30,44 @@ class Finished:
 
 
 class Running:
-    """A program that has not ended; its output lines are read one by one."""
+    """A program that has not ended; the lines of its standard output, or of its log on standard error,
+    are read one by one."""
 
-    def __init__(self, command, folder, environment, timeout):
+    def __init__(self, command, folder, environment, timeout, read_log=False):
         self.deadline = time.monotonic() + timeout
         self.lines = []
+        self._read_log = read_log
         self._pending = b""
-        self._errors = tempfile.TemporaryFile(dir=folder)
+        self._rest = tempfile.TemporaryFile(dir=folder)
         self.process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=self._errors, start_new_session=True)
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
+            stdout=self._rest if read_log else subprocess.PIPE,
+            stderr=subprocess.PIPE if read_log else self._rest)
+        self._stream = self.process.stderr if read_log else self.process.stdout
 
     def _time_left(self):
         return max(0.0, self.deadline - time.monotonic())
 
     def line(self):
-        """The next line of standard output; None at its end."""
+        """The next line; None at the end."""
         while b"\n" not in self._pending:
-            if not select.select([self.process.stdout], [], [], self._time_left())[0]:
+            if not select.select([self._stream], [], [], self._time_left())[0]:
                 self.process.kill()
                 raise TimeoutError(f"no further output after {self.lines[-3:]}")
-            chunk = os.read(self.process.stdout.fileno(), 65536)
+            chunk = os.read(self._stream.fileno(), 65536)
             if not chunk:
                 return None
             self._pending += chunk
         line, self._pending = self._pending.split(b"\n", 1)
         self.lines.append(line.decode())
         return self.lines[-1]
+
+    def wait_for_line(self, pattern):
+        """The match of the first line, read from here on, that has one."""
+        while (line := self.line()) is not None:
+            if found := re.search(pattern, line):
+                return found
+        raise AssertionError(f"ended without {pattern}: {self.finish()}")
 
     def wait_for_step(self, step):
         """Reads JSON progress until the step is committed."""
@@ -69,10 +81,13 @@ class Running:
         while self.line() is not None:
             pass
         self.process.wait(timeout=self._time_left() + 1.0)
-        self.process.stdout.close()
-        with self._errors as errors:
-            errors.seek(0)
-            return Finished(self.process.returncode, "\n".join(self.lines), errors.read().decode())
+        self._stream.close()
+        lines = "\n".join(self.lines)
+        with self._rest as file:
+            file.seek(0)
+            rest = file.read().decode()
+        out, err = (rest, lines) if self._read_log else (lines, rest)
+        return Finished(self.process.returncode, out, err)
 
 
 class SystemTest(unittest.TestCase):
@@ -132,10 +147,10 @@ class SystemTest(unittest.TestCase):
 
     # ---- programs ------------------------------------------------------------------------------
 
-    def start(self, *arguments, program="longhaul", timeout=120):
+    def start(self, *arguments, program="longhaul", timeout=120, read_log=False):
         environment = os.environ | dict([self.tag.split("=")]) | {"TMPDIR": str(self.scratch)}
         command = [str(PROGRAMS / program), *map(str, arguments)]
-        return Running(command, self.folder, environment, timeout)
+        return Running(command, self.folder, environment, timeout, read_log)
 
     def call(self, *arguments, **options):
         return self.start(*arguments, **options).finish()

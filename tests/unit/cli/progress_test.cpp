@@ -9,7 +9,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -107,7 +106,8 @@ TEST_CASE("progress: on a terminal, one line is rewritten in place") {
   view.progress.on_event(events.step(2));
   CHECK(screen(view.text()) ==
         "sotu: training 4 steps|"
-        "sotu 2/4 [===============>               ]  loss 5.0000  lr 6.00e-04  16384 tokens/s  0:01 left  3.00 MB sent|");
+        "sotu 2/4 [===============>               ]  loss 5.0000  lr 6.00e-04  16384 tokens/s  "
+        "0:01 left  3.00 MB sent|");
   view.progress.on_event(events.evaluation(2, 4.25));
   view.progress.on_event(events.step(4));
   view.progress.on_event(events.state(job_status(wire::DONE, 4)));
@@ -116,7 +116,8 @@ TEST_CASE("progress: on a terminal, one line is rewritten in place") {
   CHECK(screen(view.text()) ==
         "sotu: training 4 steps|"
         "step 2: held-out loss 4.2500 on 4096 tokens|"
-        "sotu 4/4 [===============================]  loss 2.5000  lr 6.00e-04  16384 tokens/s  0:00 left  3.00 MB sent|"
+        "sotu 4/4 [===============================]  loss 2.5000  lr 6.00e-04  16384 tokens/s  "
+        "0:00 left  3.00 MB sent|"
         "|");
 }
 

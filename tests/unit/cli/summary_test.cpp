@@ -43,6 +43,7 @@ TEST_CASE("summary: a whole run") {
     "losses": [10.0, 5.0], "eval_loss": 4.25,
     "evaluations": [{"step": 2, "loss": 4.25, "tokens": 4096}],
     "tokens": 16384, "tokens_per_s": 16384.0, "step_time_s": {"median": 0.5, "p95": 0.5},
+    "step_times_s": [0.5, 0.5],
     "stages": [
       {"stage": 0, "node": "a", "device": "cpu", "operators": 2, "operator_ids": ["wte", "h.0"],
        "parameters": 1000000, "peak_memory_bytes": 64000000, "compute_s_per_microbatch": 0.125},

@@ -13,7 +13,8 @@ namespace {
 std::string outcome(const TemporaryFolder& folder, const std::string& yaml,
                     std::optional<FileKind> kind = std::nullopt) {
   const auto checked = check_file(folder.write("f.yaml", yaml), kind);
-  return checked ? std::string(file_kind_name(*checked)) : folder.shorten(to_string(checked.error()));
+  return checked ? std::string(file_kind_name(*checked))
+                 : folder.shorten(to_string(checked.error()));
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ TEST_CASE("check: the keys tell the kind of file") {
 TEST_CASE("check: keys that tell no kind, or two, need --kind") {
   const TemporaryFolder folder;
   const std::string_view expected =
-      "$/f.yaml: its keys do not tell what kind of file it is; give --kind job, coordinator, node or client";
+      "$/f.yaml: its keys do not tell what kind of file it is; give --kind job, coordinator, node "
+      "or client";
   CHECK(outcome(folder, "") == expected);
   CHECK(outcome(folder, "colour: red\n") == expected);
   CHECK(outcome(folder, "peers: [\n").starts_with("$/f.yaml:2:1: not valid YAML: "));
@@ -45,8 +47,9 @@ TEST_CASE("check: a job's model is looked into") {
   const TemporaryFolder folder;
   folder.write("config.json", R"({"model_type": "llama"})");
   folder.write("t.bin", "1234");
-  CHECK(outcome(folder, "model: {config: config.json}\ndata: {train: t.bin, sequence_length: 4}\n"
-                        "training: {steps: 1, batch: 1}\n") ==
+  CHECK(outcome(folder,
+                "model: {config: config.json}\ndata: {train: t.bin, sequence_length: 4}\n"
+                "training: {steps: 1, batch: 1}\n") ==
         "$/f.yaml: $/config.json: model_type 'llama' is not supported; gpt2 is");
 }
 

@@ -23,7 +23,8 @@ struct Examples : TemporaryFolder {
     std::filesystem::create_directories(path() / "deploy");
     std::filesystem::copy(std::filesystem::path(LONGHAUL_SOURCE_DIR) / "deploy/examples", folder(),
                           std::filesystem::copy_options::recursive);
-    for (const char* file : {"gpt2/vocab.json", "gpt2/merges.txt", "sotu/a.txt", "moby-dick/a.txt"}) {
+    for (const char* file :
+         {"gpt2/vocab.json", "gpt2/merges.txt", "sotu/a.txt", "moby-dick/a.txt"}) {
       write(std::filesystem::path("build/inputs") / file, "");
     }
   }

@@ -52,12 +52,17 @@ const wire::Parameter& parameter(const wire::Graph& graph, const std::string& na
   return graph.parameters(0);
 }
 
-// "id = kind(inputs; parameters)" per operator.
+// "id = kind(inputs; parameters)" per operator; the parameters' common "transformer." left out.
 std::string listing(const wire::Graph& graph) {
   std::string text;
   for (const auto& o : graph.operators()) {
+    std::vector<std::string> parameters;
+    for (const std::string& name : o.parameters()) {
+      constexpr std::string_view kPrefix = "transformer.";
+      parameters.push_back(name.substr(name.starts_with(kPrefix) ? kPrefix.size() : 0));
+    }
     text += fmt::format("{} = {}({}; {})\n", o.id(), o.kind(), fmt::join(o.inputs(), ", "),
-                        fmt::join(o.parameters(), ", "));
+                        fmt::join(parameters, ", "));
   }
   return text;
 }
@@ -68,23 +73,23 @@ TEST_CASE("gpt2: one layer is this graph") {
   Json config = small();
   config["n_layer"] = 1;
   CHECK(listing(build(config, 0.1).value()) ==
-        R"(wte = embedding(tokens; transformer.wte.weight)
-wpe = add_position(wte; transformer.wpe.weight)
+        R"(wte = embedding(tokens; wte.weight)
+wpe = add_position(wte; wpe.weight)
 embd.dropout = dropout(wpe; )
-h.0.ln_1 = layer_norm(embd.dropout; transformer.h.0.ln_1.weight, transformer.h.0.ln_1.bias)
-h.0.attn.c_attn = linear(h.0.ln_1; transformer.h.0.attn.c_attn.weight, transformer.h.0.attn.c_attn.bias)
+h.0.ln_1 = layer_norm(embd.dropout; h.0.ln_1.weight, h.0.ln_1.bias)
+h.0.attn.c_attn = linear(h.0.ln_1; h.0.attn.c_attn.weight, h.0.attn.c_attn.bias)
 h.0.attn = attention(h.0.attn.c_attn; )
-h.0.attn.c_proj = linear(h.0.attn; transformer.h.0.attn.c_proj.weight, transformer.h.0.attn.c_proj.bias)
+h.0.attn.c_proj = linear(h.0.attn; h.0.attn.c_proj.weight, h.0.attn.c_proj.bias)
 h.0.attn.dropout = dropout(h.0.attn.c_proj; )
 h.0.attn.residual = add(embd.dropout, h.0.attn.dropout; )
-h.0.ln_2 = layer_norm(h.0.attn.residual; transformer.h.0.ln_2.weight, transformer.h.0.ln_2.bias)
-h.0.mlp.c_fc = linear(h.0.ln_2; transformer.h.0.mlp.c_fc.weight, transformer.h.0.mlp.c_fc.bias)
+h.0.ln_2 = layer_norm(h.0.attn.residual; h.0.ln_2.weight, h.0.ln_2.bias)
+h.0.mlp.c_fc = linear(h.0.ln_2; h.0.mlp.c_fc.weight, h.0.mlp.c_fc.bias)
 h.0.mlp.act = gelu(h.0.mlp.c_fc; )
-h.0.mlp.c_proj = linear(h.0.mlp.act; transformer.h.0.mlp.c_proj.weight, transformer.h.0.mlp.c_proj.bias)
+h.0.mlp.c_proj = linear(h.0.mlp.act; h.0.mlp.c_proj.weight, h.0.mlp.c_proj.bias)
 h.0.mlp.dropout = dropout(h.0.mlp.c_proj; )
 h.0.mlp.residual = add(h.0.attn.residual, h.0.mlp.dropout; )
-ln_f = layer_norm(h.0.mlp.residual; transformer.ln_f.weight, transformer.ln_f.bias)
-lm_head = linear(ln_f; transformer.wte.weight)
+ln_f = layer_norm(h.0.mlp.residual; ln_f.weight, ln_f.bias)
+lm_head = linear(ln_f; wte.weight)
 loss = cross_entropy(lm_head, targets; )
 )");
 }
@@ -189,7 +194,7 @@ TEST_CASE("gpt2: activation functions are operators of the registry") {
 }
 
 TEST_CASE("gpt2: transformers' other names for the sizes are known") {
-  const Json config = {{"model_type", "gpt2"}, {"vocab_size", 50},
+  const Json config = {{"model_type", "gpt2"},          {"vocab_size", 50},
                        {"max_position_embeddings", 16}, {"hidden_size", 8},
                        {"num_hidden_layers", 2},        {"num_attention_heads", 2}};
   CHECK(listing(build(config).value()) == listing(build(small()).value()));
@@ -234,7 +239,8 @@ TEST_CASE("gpt2: sizes and rates out of range are named") {
         "attn_pdrop is '1.0'; it must be a number of at least 0 and less than 1");
   CHECK(error_with("layer_norm_epsilon", 0) ==
         "layer_norm_epsilon is '0'; it must be a number more than 0 and less than 1");
-  CHECK(error_with("tie_word_embeddings", 1) == "tie_word_embeddings is '1'; it must be true or false");
+  CHECK(error_with("tie_word_embeddings", 1) ==
+        "tie_word_embeddings is '1'; it must be true or false");
   CHECK(error_with("activation_function", 1) == "activation_function is '1'; it must be text");
   CHECK(error_with("n_positions", 15) ==
         "n_positions is 15, too few for sequences of 16 tokens; lower data.sequence_length or take "
@@ -250,8 +256,7 @@ TEST_CASE("gpt2: a file that is no JSON says where") {
 TEST_CASE("model: errors begin with the file's name") {
   const TemporaryFolder folder;
   wire::Job job;
-  CHECK(build_graph(job).error().message ==
-        "the job names no model; give config, from or graph");
+  CHECK(build_graph(job).error().message == "the job names no model; give config, from or graph");
   job.mutable_data()->set_sequence_length(16);
   job.mutable_training()->set_micro_batch(2);
   const auto error = [&] {

@@ -33,7 +33,9 @@ struct Folder : TemporaryFolder {
     write("tokens.bin", "1234");
   }
 
-  Checked<wire::Job> load(const std::string& yaml) const { return load_job(write("job.yaml", yaml)); }
+  Checked<wire::Job> load(const std::string& yaml) const {
+    return load_job(write("job.yaml", yaml));
+  }
 
   // The messages for a file, with "job.yaml:" left out.
   std::string errors(const std::string& yaml) const {
@@ -73,7 +75,8 @@ training:
   steps: 300
   batch: 32
   micro_batch: 4
-  optimizer: {name: adamw, learning_rate: 6.0e-4, weight_decay: 1e-1, betas: [0.9, .95], epsilon: 1.0e-8}
+  optimizer:
+    {name: adamw, learning_rate: 6.0e-4, weight_decay: 1e-1, betas: [0.9, .95], epsilon: 1.0e-8}
   schedule: {warmup_steps: 30, decay: constant, final: 0.5}
   clip_norm: 0
   dropout: 0
@@ -177,7 +180,8 @@ TEST_CASE("job: a tokenizer is needed for text, not for tokens") {
 TEST_CASE("job: all errors of a file come at once, sorted") {
   const Folder folder;
   CHECK(folder.errors(R"(modle: {config: x}
-data: {train: [text/*.txt, none/*.txt], tokenizer: gpt2/, sequence_length: 0, colour: red}
+data: {train: [text/*.txt, none/*.txt], tokenizer: gpt2/, sequence_length: 0}
+evaluation: {colour: red}
 training:
   steps: many
   batch: 8
@@ -187,10 +191,10 @@ training:
 1:1: unknown key 'modle'; did you mean 'model'?
 2:28: no file matches $/none/*.txt
 2:76: data.sequence_length must be an integer from 1 to 16777216, not '0'
-2:79: unknown key 'colour'; known here: train, text_field, tokenizer, token_bits, sequence_length, holdout, cache, nodes
-4:10: training.steps must be an integer from 1 to 1000000000000, not 'many'
-6:3: duplicate key 'batch'; it stands in line 5 already
-7:3: unknown key 'learning_rate'; it belongs into 'training.optimizer')");
+3:14: unknown key 'colour'; known here: every, sequences
+5:10: training.steps must be an integer from 1 to 1000000000000, not 'many'
+7:3: duplicate key 'batch'; it stands in line 6 already
+8:3: unknown key 'learning_rate'; it belongs into 'training.optimizer')");
 }
 
 TEST_CASE("job: a value of another type is named as what it is") {
@@ -207,13 +211,14 @@ TEST_CASE("job: a value of another type is named as what it is") {
         "6:9: training.seed must be an integer, at least 0, not '1.5'");
   CHECK(folder.training_errors("  seed: -1\n") ==
         "6:9: training.seed must be an integer, at least 0, not '-1'");
-  CHECK(folder.training_errors("  seed: 18446744073709551616\n").ends_with(
-            "not '18446744073709551616'"));
+  CHECK(folder.training_errors("  seed: 18446744073709551616\n")
+            .ends_with("not '18446744073709551616'"));
   CHECK(folder.training_errors("  optimizer: adamw\n") ==
         "6:14: training.optimizer must be a mapping, not 'adamw'");
   CHECK(folder.training_errors("  precision: [fp32]\n") ==
         "6:14: training.precision must be one of fp32, bf16, not a list");
-  CHECK(folder.errors("just text\n") == "1:1: the file must be a mapping of keys to values, not 'just text'");
+  CHECK(folder.errors("just text\n") ==
+        "1:1: the file must be a mapping of keys to values, not 'just text'");
 }
 
 TEST_CASE("job: a number out of range is told the range") {
@@ -254,8 +259,9 @@ TEST_CASE("job: what must hold between keys points at one of them") {
       "data: {train: text/a.txt, tokenizer: gpt2, sequence_length: 8}\nevaluation: {every: 5}\n";
   CHECK(folder.errors(no_holdout) ==
         "4:21: evaluation.every needs held-out sequences; set data.holdout");
-  CHECK(folder.errors(std::string(kModel) + kTraining +
-                      "data: {train: text/a.txt, tokenizer: gpt2, sequence_length: 8, nodes: [a, a]}\n") ==
+  CHECK(folder.errors(
+            std::string(kModel) + kTraining +
+            "data: {train: text/a.txt, tokenizer: gpt2, sequence_length: 8, nodes: [a, a]}\n") ==
         "3:75: data.nodes names 'a' twice");
 }
 
@@ -280,7 +286,8 @@ TEST_CASE("job: training files are there and of a known kind") {
   const Folder folder;
   const std::string head = std::string(kModel) + kTraining;
   const auto errors = [&](const std::string& train) {
-    return folder.errors(head + "data: {tokenizer: gpt2, sequence_length: 8, train: " + train + "}\n");
+    return folder.errors(head + "data: {tokenizer: gpt2, sequence_length: 8, train: " + train +
+                         "}\n");
   };
   CHECK(errors("[text/*.txt]") == "no error");
   CHECK(errors("'text/[ab].txt'") == "no error");
@@ -304,8 +311,7 @@ TEST_CASE("job: names are names") {
       "1:7: name must be a name of at most 128 letters, digits, '.', '_' and '-', not ";
   CHECK(folder.errors("name: ../x\n" + rest) == std::string(expected) + "'../x'");
   CHECK(folder.errors("name: .x\n" + rest) == std::string(expected) + "'.x'");
-  CHECK(folder.errors("name: \"a\\nb\"\n" + rest) ==
-        std::string(expected) + "the text 'a\\x0ab'");
+  CHECK(folder.errors("name: \"a\\nb\"\n" + rest) == std::string(expected) + "the text 'a\\x0ab'");
   CHECK(folder.errors("name: 7\n" + rest) == "no error");
 }
 
@@ -330,7 +336,8 @@ TEST_CASE("job: a file that cannot be read says why") {
   CHECK(error("none.yaml") == "$/none.yaml: cannot be read: No such file or directory");
   CHECK(error(".") == "$/.: is a folder, not a file");
   folder.write("large.yaml", std::string((1u << 20) + 1, '#'));
-  CHECK(error("large.yaml") == "$/large.yaml: larger than the 1048576 bytes that such a file may have");
+  CHECK(error("large.yaml") ==
+        "$/large.yaml: larger than the 1048576 bytes that such a file may have");
 }
 
 TEST_CASE("job: a file full of errors does not flood the terminal") {

@@ -30,17 +30,19 @@ const std::string kCoordinator =
 
 TEST_CASE("coordinator file: every key arrives, paths from the file's folder") {
   const TemporaryFolder folder;
-  const auto file = folder.write("c.yaml", "listen: 'tcp://*:7000'\nkey: k/c.key\nstate: state\npeers:\n"
-                                           "  - {name: n1, role: node, public_key: " + quoted(kKey) +
-                                           "}\n  - {name: al, role: operator, public_key: " +
-                                           quoted(kOtherKey) + "}\n");
+  const auto file = folder.write(
+      "c.yaml",
+      "listen: 'tcp://*:7000'\nkey: k/c.key\nstate: state\npeers:\n"
+      "  - {name: n1, role: node, public_key: " +
+          quoted(kKey) + "}\n  - {name: al, role: operator, public_key: " + quoted(kOtherKey) +
+          "}\n");
   const auto loaded = load_coordinator_configuration(file);
   REQUIRE(loaded.has_value());
-  CHECK(*loaded == CoordinatorConfiguration{"tcp://*:7000",
-                                            folder.path() / "k/c.key",
-                                            folder.path() / "state",
-                                            {{"n1", kKey, PeerRole::kNode},
-                                             {"al", kOtherKey, PeerRole::kOperator}}});
+  CHECK(*loaded == CoordinatorConfiguration{
+                       "tcp://*:7000",
+                       folder.path() / "k/c.key",
+                       folder.path() / "state",
+                       {{"n1", kKey, PeerRole::kNode}, {"al", kOtherKey, PeerRole::kOperator}}});
 }
 
 TEST_CASE("coordinator file: defaults") {
@@ -59,18 +61,23 @@ TEST_CASE("coordinator file: peers are told apart by name and key") {
   const auto file = folder.write("c.yaml", "peers:\n" + peer + peer);
   CHECK(errors_of(folder, load_coordinator_configuration(file)) ==
         "$/c.yaml:3:12: peers[1].name is 'n' a second time\n"
-        "$/c.yaml:3:39: peers[1].public_key is '" + std::string(kKey) + "' a second time");
+        "$/c.yaml:3:39: peers[1].public_key is '" +
+            std::string(kKey) + "' a second time");
 }
 
 TEST_CASE("coordinator file: addresses, keys and roles are checked") {
   const TemporaryFolder folder;
-  const auto file = folder.write("c.yaml", "listen: 0.0.0.0:7070\npeers:\n  - {name: n, role: boss, public_key: abc}\n  - 7\n");
+  const auto file = folder.write(
+      "c.yaml",
+      "listen: 0.0.0.0:7070\npeers:\n  - {name: n, role: boss, public_key: abc}\n  - 7\n");
   CHECK(errors_of(folder, load_coordinator_configuration(file)) ==
         "$/c.yaml:1:9: listen must be an address like tcp://0.0.0.0:7070, not '0.0.0.0:7070'\n"
         "$/c.yaml:3:21: peers[0].role must be one of node, operator, not 'boss'\n"
-        "$/c.yaml:3:39: peers[0].public_key must be a public key of 40 characters, in quotes, not 'abc'\n"
+        "$/c.yaml:3:39: peers[0].public_key must be a public key of 40 characters, in quotes, not "
+        "'abc'\n"
         "$/c.yaml:4:5: peers[1] must be a mapping, not '7'");
-  for (const char* listen : {"tcp://h:0", "tcp://h:65536", "tcp://h", "tcp://:7", "tcp://h:x", "ipc://x", "tcp://h:7 "}) {
+  for (const char* listen : {"tcp://h:0", "tcp://h:65536", "tcp://h", "tcp://:7", "tcp://h:x",
+                             "ipc://x", "tcp://h:7 "}) {
     CAPTURE(listen);
     const auto bad = folder.write("b.yaml", "peers: []\nlisten: '" + std::string(listen) + "'\n");
     CHECK_FALSE(load_coordinator_configuration(bad).has_value());
@@ -84,9 +91,10 @@ TEST_CASE("coordinator file: addresses, keys and roles are checked") {
 
 TEST_CASE("node file: every key arrives") {
   const TemporaryFolder folder;
-  const auto file = folder.write("n.yaml", "name: a\nsite: home\n" + kCoordinator +
-                                               "key: a.key\nadvertise: 10.0.0.7\nstate: /srv/x\n"
-                                               "devices: [{name: cpu, threads: 4, memory_gb: 7.5}, {name: 'cuda:0'}]\n");
+  const auto file = folder.write(
+      "n.yaml", "name: a\nsite: home\n" + kCoordinator +
+                    "key: a.key\nadvertise: 10.0.0.7\nstate: /srv/x\n"
+                    "devices: [{name: cpu, threads: 4, memory_gb: 7.5}, {name: 'cuda:0'}]\n");
   const auto loaded = load_node_configuration(file);
   REQUIRE(loaded.has_value());
   CHECK(*loaded == NodeConfiguration{"a",
@@ -111,16 +119,20 @@ TEST_CASE("node file: the cpu is the device unless the file says otherwise") {
 
 TEST_CASE("node file: missing keys, devices and the coordinator's address are checked") {
   const TemporaryFolder folder;
-  const auto file = folder.write("n.yaml", "name: a\ncoordinator:\n  address: 'tcp://*:7070'\n"
-                                           "devices: [{name: gpu}, {name: cpu}, {name: cpu}]\n");
+  const auto file = folder.write("n.yaml",
+                                 "name: a\ncoordinator:\n  address: 'tcp://*:7070'\n"
+                                 "devices: [{name: gpu}, {name: cpu}, {name: cpu}]\n");
   CHECK(errors_of(folder, load_node_configuration(file)) ==
-        "$/n.yaml:1:1: missing key 'advertise': the host name or address under which other nodes' workers reach this one's\n"
+        "$/n.yaml:1:1: missing key 'advertise': the host name or address under which other nodes' "
+        "workers reach this one's\n"
         "$/n.yaml:1:1: missing key 'site': the place whose network it shares\n"
         "$/n.yaml:2:1: missing key 'coordinator.public_key': how to know that it is the right one\n"
-        "$/n.yaml:3:12: coordinator.address must be an address like tcp://coordinator.example:7070, not the text 'tcp://*:7070'\n"
+        "$/n.yaml:3:12: coordinator.address must be an address like "
+        "tcp://coordinator.example:7070, not the text 'tcp://*:7070'\n"
         "$/n.yaml:4:18: devices[0].name must be cpu or cuda:N, not 'gpu'\n"
         "$/n.yaml:4:44: devices[2].name is 'cpu' a second time");
-  const auto none = folder.write("d.yaml", "name: a\nsite: s\nadvertise: h\ndevices: []\n" + kCoordinator);
+  const auto none =
+      folder.write("d.yaml", "name: a\nsite: s\nadvertise: h\ndevices: []\n" + kCoordinator);
   CHECK(errors_of(folder, load_node_configuration(none)) ==
         "$/d.yaml:4:1: devices must name at least one device");
 }
@@ -134,8 +146,9 @@ TEST_CASE("client file: every key arrives") {
 
 TEST_CASE("client file: an unquoted key that reads as YAML's own signs is an error with a place") {
   const TemporaryFolder folder;
-  const auto file = folder.write("client.yaml", "coordinator:\n  address: tcp://h:1\n  public_key: " +
-                                                    std::string(kOtherKey) + "\n");
+  const auto file = folder.write(
+      "client.yaml",
+      "coordinator:\n  address: tcp://h:1\n  public_key: " + std::string(kOtherKey) + "\n");
   CHECK(errors_of(folder, load_client_configuration(file)).starts_with("$/client.yaml:3:"));
 }
 

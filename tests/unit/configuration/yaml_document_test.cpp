@@ -67,7 +67,8 @@ TEST_CASE("yaml: size, depth and number of values are bounded") {
   CHECK(error_of(std::string(kMaxYamlBytes + 1, ' ')) ==
         "f: larger than the 1048576 bytes that a configuration file may have");
   const std::size_t deep = 100'000;
-  CHECK(error_of(std::string(deep, '[') + std::string(deep, ']')) == "f:1:33: nested deeper than 32 levels");
+  CHECK(error_of(std::string(deep, '[') + std::string(deep, ']')) ==
+        "f:1:33: nested deeper than 32 levels");
   std::string block;
   for (std::size_t i = 0; i < 100; ++i) block += std::string(i, ' ') + "a:\n";
   CHECK(error_of(block).find("nested deeper than 32 levels") != std::string::npos);

@@ -150,6 +150,8 @@ TEST_CASE("dataset: a vocabulary that does not fit the config names both numbers
   CHECK(
       error_of(tokens, 99).find("the greatest token id is 99, and the model's vocab_size is 99") !=
       std::string::npos);
+  CHECK(TokenDataset::check(tokens, 99).error().message == error_of(tokens, 99));
+  CHECK(TokenDataset::check(tokens, 100).has_value());
   CHECK(TokenDataset::open(tokens, {.vocabulary_size = 100}).has_value());
 }
 
