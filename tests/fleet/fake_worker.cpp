@@ -1,7 +1,7 @@
 // A worker that speaks the protocol and computes nothing: what it does wrong, and when, it is told.
 //
-// LONGHAUL_FAKE_WORKER holds "BEHAVIOUR [STAGE [STEP]]" (see Behaviour); every stage reads it, the one
-// named acts on it. Steps take a millisecond each, so that a run can be met in the middle.
+// LONGHAUL_FAKE_WORKER holds "BEHAVIOUR [STAGE [STEP]]" (see Behaviour); every stage reads it, the
+// one named acts on it. Steps take a millisecond each, so that a run can be met in the middle.
 #include "proto/channel/context.hpp"
 #include "proto/channel/control_channel.hpp"
 #include "proto/control.pb.h"
@@ -21,9 +21,9 @@ namespace {
 
 using namespace longhaul;
 
-// "refuse": preflight finds two errors. "mistake", "exhausted", "crash": while it prepares, it reports
-// CONFIGURATION, reports RESOURCE, exits with status 3. "die", "nan", "lose": at the step, it is
-// killed, reports NUMERIC, reports LOST. "stubborn": it ignores every request to stop.
+// "refuse": preflight finds two errors. "mistake", "exhausted", "crash": while it prepares, it
+// reports CONFIGURATION, reports RESOURCE, exits with status 3. "die", "nan", "lose": at the step,
+// it is killed, reports NUMERIC, reports LOST. "stubborn": it ignores every request to stop.
 struct Behaviour {
   std::string name;
   std::uint32_t stage = 0;

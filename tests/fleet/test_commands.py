@@ -10,8 +10,9 @@ from fleet import FAKE_WORKER, FakeWorkerTest
 class Commands(FakeWorkerTest):
     def test_usage_errors_exit_with_2_and_say_something(self):
         for arguments in ((), ("fly",), ("run",), ("run", "job.yaml", "--nodes", "0"),
-                          ("run", "job.yaml", "--nodes", "many"), ("run", "job.yaml", "--threads", "0"),
-                          ("job",), ("job", "submit"), ("job", "show"), ("node", "show"),
+                          ("run", "job.yaml", "--nodes", "many"),
+                          ("run", "job.yaml", "--threads", "0"), ("job",),
+                          ("job", "submit"), ("job", "show"), ("node", "show"),
                           ("config", "check"), ("keys", "new"), ("generate",), ("data", "export"),
                           ("data", "export", "job.yaml", "--split", "middle", "--to", "x")):
             with self.subTest(arguments):

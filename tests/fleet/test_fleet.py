@@ -62,7 +62,8 @@ class Fleet(FleetTest):
         self.assertEqual(self.stop("b").code, 0)
         done = watching.finish()
         self.assertEqual(done.code, 1, str(done))
-        self.assertEqual(done.err, "longhaul: stage 1 (b): the node was stopped: stopped by SIGTERM\n")
+        self.assertEqual(done.err,
+                         "longhaul: stage 1 (b): the node was stopped: stopped by SIGTERM\n")
         node = self.ask_json("node", "show", "b")
         self.assertEqual((node["state"], node["reason"]), ("gone", "stopped by SIGTERM"))
         self.start_node("b")

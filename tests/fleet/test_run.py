@@ -70,7 +70,8 @@ class Run(FakeWorkerTest):
                 running.process.send_signal(number)
                 done = running.finish()
                 self.assertEqual(done.code, 1, str(done))
-                self.assertRegex(done.err, rf"^longhaul: {number.name}: cancelled after step \d+\n$")
+                self.assertRegex(done.err,
+                                 rf"^longhaul: {number.name}: cancelled after step \d+\n$")
                 self.assertEqual(json.loads(done.out.splitlines()[-1])["state"], "cancelled")
                 self.assert_nothing_left()
 
