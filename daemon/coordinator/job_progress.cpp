@@ -1,6 +1,8 @@
 // A job on its way: workers get ready, steps are committed, checkpoints become whole.
 #include "daemon/coordinator/job.hpp"
 
+#include "daemon/host/failure.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
