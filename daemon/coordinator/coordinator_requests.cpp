@@ -111,6 +111,9 @@ void Coordinator::on_watch(const proto::ControlPeer& from, std::uint64_t request
     refuse(from, request, no_such_job(watch.job_id()));
     return;
   }
+  std::erase_if(watchers_, [&](const Watcher& old) {  // renewed
+    return old.peer == from && old.request == request;
+  });
   const auto events = store_.events(watch.job_id(), watch.from_event());
   if (!events) throw proto::Failed(events.error());
   for (const auto& event : *events) {

@@ -11,8 +11,14 @@
 
 namespace longhaul::daemon {
 
+namespace {
+
+constexpr std::chrono::seconds kRenewal{5};
+
+}  // namespace
+
 CoordinatorClient::CoordinatorClient(boost::asio::io_context& loop, Options options)
-    : loop_(loop), options_(std::move(options)) {}
+    : loop_(loop), options_(std::move(options)), renewal_(loop) {}
 
 proto::Result<std::unique_ptr<CoordinatorClient>> CoordinatorClient::open(
     zmq::context_t& context, boost::asio::io_context& loop, Options options) {
@@ -61,11 +67,24 @@ void CoordinatorClient::watch(const std::string& job_id, Event on_event) {
   watched_job_ = job_id;
   on_event_ = std::move(on_event);
   next_event_ = 0;
+  watch_request_ = ++last_request_;
   send_watch();
+  renew_watch();
+}
+
+// Nothing may come because nothing happens, or because the watch was dropped while this program did
+// not read: asking again costs a message, and brings what was missed.
+void CoordinatorClient::renew_watch() {
+  next_event_at_renewal_ = next_event_;
+  renewal_.expires_after(kRenewal);
+  renewal_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    if (next_event_ == next_event_at_renewal_) send_watch();
+    renew_watch();
+  });
 }
 
 void CoordinatorClient::send_watch() {
-  watch_request_ = ++last_request_;
   wire::Envelope message;
   message.set_request(watch_request_);
   message.mutable_watch_job()->set_job_id(watched_job_);

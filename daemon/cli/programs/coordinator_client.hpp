@@ -36,8 +36,9 @@ class CoordinatorClient {
   // A Failure in reply, a lost connection and the deadline's end are errors.
   void ask(wire::Envelope message, std::chrono::milliseconds deadline, Answer answer);
 
-  // Every event of the job from the first, in order and once each, across lost connections. An
-  // error is the last thing that comes: the job is not known.
+  // Every event of the job from the first, in order and once each, across lost connections and a
+  // coordinator that gave up on a reader too slow; but no older ones than it keeps. An error is the
+  // last thing that comes: the job is not known.
   void watch(const std::string& job_id, Event on_event);
 
  private:
@@ -51,6 +52,7 @@ class CoordinatorClient {
   void on_connection(bool connected, const std::string& reason);
   void on_watched(const wire::Envelope& message);
   void send_watch();
+  void renew_watch();
   void answer(std::uint64_t request, proto::Result<wire::Envelope> with);
 
   boost::asio::io_context& loop_;
@@ -63,6 +65,8 @@ class CoordinatorClient {
   Event on_event_;
   std::uint64_t watch_request_ = 0;
   std::uint64_t next_event_ = 0;
+  std::uint64_t next_event_at_renewal_ = 0;
+  boost::asio::steady_timer renewal_;
 };
 
 // One request and its answer, with the files that a user of a fleet has. `config` empty: the

@@ -26,7 +26,7 @@ constexpr std::string_view kPrefix = "longhaul-run-";
 constexpr std::chrono::seconds kStopDeadline{20};
 
 // A JSON string is a YAML string, whatever it holds.
-std::string yaml_quoted(const std::string& text) { return nlohmann::json(text).dump(); }
+std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
 
 // The process that made the folder is gone.
 bool is_abandoned(const std::filesystem::path& folder) {
@@ -87,54 +87,62 @@ proto::Result<void> LocalFleet::prepare() {
   const auto own = proto::make_curve_key_pair();
   address_ = {.address = "ipc://" + (folder_ / "coordinator.sock").string(),
               .public_key = own.public_key};
-  std::vector<proto::CurveKeyPair> nodes;
+  std::vector<proto::CurveKeyPair> keys;
   for (std::uint32_t i = 0; i < options_.nodes; ++i) {
-    nodes.push_back(proto::make_curve_key_pair());
+    keys.push_back(proto::make_curve_key_pair());
     const auto file = folder_ / fmt::format("node-{}.key", i + 1);
-    if (auto saved = proto::save_key_pair(file, nodes.back()); !saved) return saved.error();
+    if (auto saved = proto::save_key_pair(file, keys.back()); !saved) return saved.error();
   }
   if (auto saved = proto::save_key_pair(folder_ / "coordinator.key", own); !saved) {
     return saved.error();
   }
-  if (auto started = start_child("coordinator", "longhaul-coordinator", coordinator_yaml(nodes));
-      !started) {
-    return started.error();
-  }
-  for (std::uint32_t i = 0; i < options_.nodes; ++i) {
-    const auto name = fmt::format("node-{}", i + 1);
-    if (auto started = start_child(name, "longhaul-compnode", node_yaml(i)); !started) {
-      return started.error();
-    }
+  auto started = start_child("coordinator", "longhaul-coordinator", coordinator_yaml(keys));
+  if (!started) return started.error();
+  for (const auto& node : nodes(options_)) {
+    started = start_child(node.name(), "longhaul-compnode", node_yaml(node));
+    if (!started) return started.error();
   }
   return {};
 }
 
 std::string LocalFleet::coordinator_yaml(const std::vector<proto::CurveKeyPair>& nodes) const {
   std::string text = fmt::format("listen: {}\nkey: coordinator.key\nstate: coordinator\npeers:\n",
-                                 yaml_quoted(address_.address));
+                                 quoted(address_.address));
   constexpr const char* kPeer = "  - {{name: {}, public_key: {}, role: {}}}\n";
-  text += fmt::format(kPeer, "user", yaml_quoted(operator_keys_.public_key), "operator");
+  text += fmt::format(kPeer, "user", quoted(operator_keys_.public_key), "operator");
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    text += fmt::format(kPeer, fmt::format("node-{}", i + 1), yaml_quoted(nodes[i].public_key), "node");
+    text += fmt::format(kPeer, fmt::format("node-{}", i + 1), quoted(nodes[i].public_key), "node");
   }
   return text;
 }
 
-std::string LocalFleet::node_yaml(std::uint32_t index) const {
-  std::string device = "cpu";
-  std::uint64_t memory = options_.memory_bytes;
-  if (const auto count = options_.cuda.size(); count > 0) {
-    const auto& given = options_.cuda[index % count];
-    device = given.name();
-    const auto sharing = (options_.nodes - index % count + count - 1) / count;
-    memory = given.memory_bytes() / sharing;
+std::vector<wire::NodeInfo> LocalFleet::nodes(const Options& options) {
+  std::vector<wire::NodeInfo> nodes;
+  const auto devices = options.cuda.size();
+  for (std::uint32_t i = 0; i < options.nodes; ++i) {
+    auto& node = nodes.emplace_back();
+    node.set_name(fmt::format("node-{}", i + 1));
+    auto& device = *node.add_devices();
+    device.set_name("cpu");
+    device.set_memory_bytes(options.memory_bytes);
+    if (devices > 0) {
+      device = options.cuda[i % devices];
+      const auto sharing = (options.nodes - i % devices + devices - 1) / devices;
+      device.set_memory_bytes(device.memory_bytes() / sharing);
+    }
+    device.set_threads(options.threads);
   }
+  return nodes;
+}
+
+std::string LocalFleet::node_yaml(const wire::NodeInfo& node) const {
+  const auto& device = node.devices(0);
   return fmt::format(
-      "name: node-{0}\nsite: here\ncoordinator: {{address: {1}, public_key: {2}}}\n"
-      "key: node-{0}.key\nadvertise: 127.0.0.1\nstate: node-{0}\n"
+      "name: {0}\nsite: here\ncoordinator: {{address: {1}, public_key: {2}}}\n"
+      "key: {0}.key\nadvertise: 127.0.0.1\nstate: {0}\n"
       "devices:\n  - {{name: {3}, threads: {4}, memory_gb: {5:.6f}}}\n",
-      index + 1, yaml_quoted(address_.address), yaml_quoted(address_.public_key), yaml_quoted(device),
-      options_.threads, static_cast<double>(memory) / 1e9);
+      node.name(), quoted(address_.address), quoted(address_.public_key), quoted(device.name()),
+      device.threads(), static_cast<double>(device.memory_bytes()) / 1e9);
 }
 
 proto::Result<void> LocalFleet::start_child(const std::string& name, const std::string& program,

@@ -33,6 +33,9 @@ class LocalFleet {
     std::function<void(proto::Error)> on_loss = {};
   };
 
+  // The nodes that a fleet of these options would have, without starting any.
+  [[nodiscard]] static std::vector<wire::NodeInfo> nodes(const Options& options);
+
   // Folders of fleets whose `longhaul run` was killed are removed first. The new one is
   // longhaul-run-PID in TMPDIR, mode 0700.
   [[nodiscard]] static proto::Result<std::unique_ptr<LocalFleet>> start(
@@ -58,7 +61,7 @@ class LocalFleet {
                                   const std::string& configuration);
   [[nodiscard]] std::string coordinator_yaml(
       const std::vector<proto::CurveKeyPair>& nodes) const;
-  [[nodiscard]] std::string node_yaml(std::uint32_t index) const;
+  [[nodiscard]] std::string node_yaml(const wire::NodeInfo& node) const;
   void on_exit(const std::string& name, ProcessExit exit);
   void stop_next();
 

@@ -4,6 +4,7 @@
 #include "daemon/cli/programs/run_session.hpp"
 #include "daemon/cli/programs/submission.hpp"
 #include "daemon/cli/programs/worker_program.hpp"
+#include "daemon/coordinator/planning.hpp"
 #include "daemon/host/machine.hpp"
 #include "daemon/node/devices.hpp"
 
@@ -26,6 +27,21 @@ struct RunOptions {
   bool json = false;
 };
 
+// The coordinator's own refusals, before anything is started.
+proto::Result<void> check_plan(const wire::SubmitJob& submission,
+                               const LocalFleet::Options& fleet) {
+  PlanningRequest request{.submission = submission,
+                          .job_id = {},
+                          .epoch = 1,
+                          .free_nodes = LocalFleet::nodes(fleet),
+                          .not_free = {},
+                          .known_nodes = {}};
+  for (const auto& node : request.free_nodes) request.known_nodes.push_back(node.name());
+  const auto planned = plan_job(request);
+  if (!planned) return planned.error();
+  return {};
+}
+
 int run(const RunOptions& options, const std::filesystem::path& given_worker) {
   const auto worker = find_worker(given_worker);
   if (!worker) return fail(kLonghaul, worker.error());
@@ -38,13 +54,17 @@ int run(const RunOptions& options, const std::filesystem::path& given_worker) {
 
   const std::uint32_t nodes = options.submission.nodes;
   const std::uint32_t share = std::max(1u, available_threads() / nodes);
+  const LocalFleet::Options fleet{.nodes = nodes,
+                                  .threads = options.threads == 0 ? share : options.threads,
+                                  .memory_bytes = available_memory_bytes() / nodes,
+                                  .cuda = std::move(*cuda),
+                                  .worker = *worker};
+  if (auto checked = check_plan(*submission, fleet); !checked) {
+    return fail(kLonghaul, checked.error());
+  }
   RunSession session(
       {.submission = std::move(*submission),
-       .fleet = {.nodes = nodes,
-                 .threads = options.threads == 0 ? share : options.threads,
-                 .memory_bytes = available_memory_bytes() / nodes,
-                 .cuda = std::move(*cuda),
-                 .worker = *worker},
+       .fleet = fleet,
        .summary = options.summary,
        .log = options.log,
        .style = choose_progress_style(options.json, STDOUT_FILENO)});

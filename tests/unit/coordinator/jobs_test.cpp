@@ -310,6 +310,32 @@ TEST_CASE("coordinator: a watch starts anywhere in the history, and ends with th
   CHECK(watched(fleet, after).size() == 5);
 }
 
+TEST_CASE("coordinator: a watcher that takes nothing is dropped, and goes on where it asks again") {
+  Fleet fleet(1);
+  fleet.hello_all();
+  const auto id = fleet.submit(1);
+  fleet.begin(1);
+  wire::Envelope message;
+  message.set_request(77);
+  message.mutable_watch_job()->set_job_id(id);
+  const auto peer = Fleet::operator_peer();
+  fleet.coordinator->on_message(peer, message);
+  CHECK(watched(fleet, 77).size() == 2);
+  fleet.network.broken.insert(peer.connection);
+  fleet.step(0, 1);
+  fleet.network.broken.clear();
+  fleet.step(0, 2);
+  CHECK(watched(fleet, 77).size() == 2);
+  message.mutable_watch_job()->set_from_event(2);
+  fleet.coordinator->on_message(peer, message);
+  fleet.coordinator->on_message(peer, message);  // renewed: still told once
+  fleet.step(0, 3);
+  const auto events = watched(fleet, 77);
+  REQUIRE(events.size() == 7);
+  CHECK(events[2].step().step() == 1);
+  CHECK(events[6].step().step() == 3);
+}
+
 TEST_CASE("coordinator: jobs that ended are forgotten, oldest first, beyond the number kept") {
   Fleet fleet(1, {.access = {}, .kept_jobs = 2});
   fleet.hello_all();
