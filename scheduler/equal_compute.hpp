@@ -25,7 +25,7 @@ struct EqualComputeOptions {
   proto::ScheduleKind schedule = proto::ScheduleKind::kOneForwardOneBackward;
   std::uint32_t micro_batches = 1;
   proto::Precision precision = proto::Precision::kFp32;
-  proto::PlanEpoch epoch;
+  proto::PlanEpoch epoch = {};
 };
 
 // Splits the graph's topological order into one contiguous stage per candidate so that the largest

@@ -214,7 +214,7 @@ class Walk {
         return {output_gradient, output_gradient};
       case OperatorKind::kDropout:
         if (op.rate == 0.0) return {output_gradient};
-        return {make(op.inputs[0])};
+        break;
       case OperatorKind::kCrossEntropy:
         return {kept_[i].front()};
       case OperatorKind::kMultiply:
@@ -227,13 +227,12 @@ class Walk {
       case OperatorKind::kSilu:
       case OperatorKind::kTanh:
       case OperatorKind::kSigmoid:
-      case OperatorKind::kCausalConv1d: {
-        Tensor gradient = make(op.inputs[0]);
-        (void)make(workspace(i).input_gradient);
-        return {std::move(gradient)};
-      }
+      case OperatorKind::kCausalConv1d:
+        break;
     }
-    return {};
+    Tensor gradient = make(op.inputs[0]);
+    (void)make(workspace(i).input_gradient);
+    return {std::move(gradient)};
   }
 
   // In place where nobody else holds one of the two.

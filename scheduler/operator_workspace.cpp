@@ -1,6 +1,8 @@
 // The formulas of operator_workspace.hpp, kind by kind.
 #include "scheduler/operator_workspace.hpp"
 
+#include <algorithm>
+
 namespace longhaul::scheduler {
 namespace {
 
@@ -8,12 +10,20 @@ using proto::Operator;
 using proto::OperatorKind;
 using proto::Shape;
 
-OperatorWorkspace attention(const Operator& op, const Shape& output, std::int64_t width) {
+constexpr std::int64_t kBlockBytes = std::int64_t{1} << 20;  // cross_entropy's, in fp32
+
+OperatorWorkspace attention(const Operator& op, const Shape& output, std::int64_t width,
+                            bool bf16) {
   const std::int64_t n = proto::element_count(output);
   const std::int64_t square = output[1] * output[1];
   const std::int64_t p = output[0] * op.heads * square;
-  const std::int64_t scores = op.rate > 0.0 ? 2 * p : p;
-  return {.forward = width * (4 * n + square + scores), .input_gradient = width * (7 * n + 2 * p)};
+  std::int64_t forward = 4 * n + square + p;
+  std::int64_t input_gradient = 7 * n + 2 * p;
+  if (op.rate > 0.0) {
+    forward = bf16 ? 3 * n + square + 2 * p + std::max(n, p) : forward + p;
+    if (bf16) input_gradient += p;
+  }
+  return {.forward = width * forward, .input_gradient = width * input_gradient};
 }
 
 OperatorWorkspace convolution(const Shape& weight, const Shape& input, const Shape& output,
@@ -43,9 +53,9 @@ OperatorWorkspace operator_workspace(const proto::Graph& graph, proto::OperatorI
     case OperatorKind::kLayerNorm:
       return {bf16 ? 8 * n : 0, bf16 ? 12 * n : 0, bf16 ? 12 * n : 4 * n};
     case OperatorKind::kLinear:
-      return {.weight_gradient = bf16 ? 2 * proto::element_count(weight()) : 0};
+      return {.weight_gradient = bf16 ? 6 * proto::element_count(weight()) : 0};
     case OperatorKind::kAttention:
-      return attention(described, output, width);
+      return attention(described, output, width, bf16);
     case OperatorKind::kCausalConv1d:
       return convolution(weight(), input, output, width);
     case OperatorKind::kEmbedding:
@@ -58,9 +68,15 @@ OperatorWorkspace operator_workspace(const proto::Graph& graph, proto::OperatorI
     case OperatorKind::kSigmoid:
     case OperatorKind::kAdd:
     case OperatorKind::kMultiply:
-    case OperatorKind::kDropout:
-    case OperatorKind::kCrossEntropy:
       return {};
+    case OperatorKind::kDropout:
+      if (!bf16 || described.rate == 0.0) return {};
+      return {.forward = width * n, .input_gradient = width * n};
+    case OperatorKind::kCrossEntropy: {
+      const std::int64_t logits = proto::element_count(input);
+      const std::int64_t blocks = bf16 ? std::min(8 * logits, 2 * kBlockBytes) : 0;
+      return {.forward = 16 * (logits / input.back()) + blocks};
+    }
   }
   return {};
 }

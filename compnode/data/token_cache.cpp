@@ -1,10 +1,10 @@
 // Looks the tokens up by content, or makes them under a lock.
 #include "compnode/data/token_cache.hpp"
 
-#include "compnode/files/atomic_file.hpp"
 #include "compnode/data/content_hash.hpp"
 #include "compnode/data/documents.hpp"
 #include "compnode/data/file_lock.hpp"
+#include "compnode/files/atomic_file.hpp"
 #include "compnode/files/mapped_file.hpp"
 
 #include <fmt/format.h>
@@ -206,6 +206,8 @@ proto::Result<TokenStream> cached_tokens(const wire::DataSource& source, const T
     if (!lock) return lock.error();
     finished = open_finished(path, token_bits);  // by another process, while this one waited
     if (!finished) {
+      // What writers left that died; whoever lives holds a lock on its own.
+      if (auto cleared = remove_stale_partials(folder); !cleared) return cleared.error();
       auto created = AtomicFile::create(path);
       if (!created) return created.error();
       TokenFile file(std::move(*created), token_bits);

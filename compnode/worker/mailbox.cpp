@@ -44,9 +44,21 @@ bool Mailbox::put(MessageKey key, Message message) {
 
 Message Mailbox::take(const MessageKey& key) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return closed_.has_value() || messages_.contains(key); });
+  changed_.wait(lock, [&] {
+    return closed_.has_value() || lost_.contains(key.from) || messages_.contains(key);
+  });
   if (closed_) throw proto::Failed(*closed_);
-  return std::move(messages_.extract(key).mapped());
+  auto found = messages_.extract(key);
+  if (found.empty()) throw proto::Failed(lost_.at(key.from));
+  return std::move(found.mapped());
+}
+
+void Mailbox::lose(proto::StageIndex from, proto::Error error) {
+  {
+    const std::lock_guard lock(mutex_);
+    lost_.try_emplace(from, std::move(error));
+  }
+  changed_.notify_all();
 }
 
 void Mailbox::close(proto::Error error) {

@@ -47,17 +47,22 @@ class Mailbox {
   // False if a message of this key is waiting already: the peer does not keep to the protocol.
   [[nodiscard]] bool put(MessageKey key, Message message);
 
-  // Waits for the message. Throws proto::Failed with the error of close().
+  // Waits for the message. Throws proto::Failed with the error of close() or lose(), once no message
+  // of this key is there.
   [[nodiscard]] Message take(const MessageKey& key);
 
   // Every take(), waiting or to come, fails with the first error given.
   void close(proto::Error error);
+  // The same for messages of one stage. What it sent before can still be taken: a stage that has
+  // finished leaves while others have yet to read its last words.
+  void lose(proto::StageIndex from, proto::Error error);
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<MessageKey, Message> messages_;
   std::optional<proto::Error> closed_;
+  std::map<proto::StageIndex, proto::Error> lost_;
 };
 
 }  // namespace longhaul::compnode

@@ -37,6 +37,8 @@ class StageLinks {
   [[nodiscard]] proto::Result<void> deliver(wire::TensorHeader header, proto::Payload payload);
   // No more will come: whoever waits fails with this.
   void close(proto::Error error) { mailbox_.close(std::move(error)); }
+  // No more will come from this stage.
+  void lose(proto::StageIndex from, proto::Error error) { mailbox_.lose(from, std::move(error)); }
 
   // `sequences`: of this micro-batch, where it is not a whole one.
   void send_outputs(const Moment& moment, const std::vector<ValueTensor>& outputs);

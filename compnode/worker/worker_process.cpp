@@ -229,9 +229,7 @@ void WorkerProcess::on_tensor(wire::TensorHeader header, proto::Payload payload)
 void WorkerProcess::on_link_error(StageIndex peer, const Error& error) {
   if (over_) return;
   const Error told = proto::with_context("link to stage " + std::to_string(peer.value), error);
-  if (links_) {
-    links_->close(told);  // the device thread fails with it, once it needs the link
-  }
+  if (links_) links_->lose(peer, told);  // the device thread fails with it, once it needs the link
   if (!links_ || !unlinked_.empty()) fail(told);
 }
 

@@ -20,8 +20,8 @@ using Json = nlohmann::ordered_json;
 
 [[nodiscard]] Json failure_json(const wire::JobStatus& status);  // {kind, message} or null
 [[nodiscard]] Json text_or_null(const std::string& text);
-// [{stage, node, device, operators, operator_ids, parameters, peak_memory_bytes,
-// compute_s_per_microbatch}], in the plan's order; numbers not reported yet are 0.
+// [{stage, node, device, operators, operator_ids, parameters, estimated_memory_bytes,
+// peak_memory_bytes, compute_s_per_microbatch}], in the plan's order; not reported yet: 0.
 [[nodiscard]] Json stages_json(const wire::JobStatus& status);
 // [{from, to, from_node, to_node, direction, bytes_sent, dense_bytes}], from and to being stages.
 [[nodiscard]] Json links_json(const wire::JobStatus& status);

@@ -177,7 +177,8 @@ void Progress::show_step(std::uint64_t unix_ms) {
   }
   stale_ = true;
   // Faster than the eye can follow is only flicker.
-  if (live_ && unix_ms < drawn_unix_ms_ + kRedrawIntervalMs && last_.step() < steps_) return;
+  const bool soon = unix_ms >= drawn_unix_ms_ && unix_ms < drawn_unix_ms_ + kRedrawIntervalMs;
+  if (live_ && soon && last_.step() < steps_) return;
   drawn_unix_ms_ = unix_ms;
   redraw();
 }

@@ -37,7 +37,8 @@ const Table<wire::DataSource>& data_table() {
         "text files, JSON lines, or files of token numbers"},
        {"text_field", Text{}, otherwise("text"), &wire::DataSource::mutable_text_field,
         "the field of a JSON line that holds the text"},
-       {"tokenizer", Path{Must::kBeFolder}, or_else("none, where every file is `.bin`"),
+       {"tokenizer", Path{Must::kBeFolder},
+        or_else("`model.from`, if that has one; none for `.bin` files"),
         &wire::DataSource::mutable_tokenizer,
         "a folder with `tokenizer.json`, or with `vocab.json` and `merges.txt`"},
        {"token_bits", Choice<std::uint32_t>{{{"16", 16}, {"32", 32}}}, otherwise("16"),
@@ -49,7 +50,8 @@ const Table<wire::DataSource>& data_table() {
         "the fraction of the sequences that is kept for evaluation and not trained on"},
        {"cache", Path{}, otherwise(".longhaul/cache"), &wire::DataSource::mutable_cache,
         "a folder for the tokenised text, made if it is missing"},
-       {"nodes", ListOf<Text>{kName, 0, proto::kMaximumDataNodes, "a list of nodes"}, otherwise("[]"),
+       {"nodes", ListOf<Text>{kName, 0, proto::kMaximumDataNodes, "a list of nodes"},
+        otherwise("[]"),
         [](wire::DataSource& data, const std::vector<std::string>& nodes) {
           data.mutable_nodes()->Assign(nodes.begin(), nodes.end());
         },
@@ -160,20 +162,25 @@ void check_model(Reading& reading, const wire::Job& job) {
   }
 }
 
-void check_tokenizer(Reading& reading, const wire::DataSource& data) {
+bool has_tokenizer(const std::filesystem::path& folder) {
+  const auto has = [&](const char* name) {
+    return std::filesystem::is_regular_file(folder / name);
+  };
+  return has("tokenizer.json") || (has("vocab.json") && has("merges.txt"));
+}
+
+void check_tokenizer(Reading& reading, wire::Job& job) {
+  wire::DataSource& data = *job.mutable_data();
   if (!reading.is_good("data.train") || !reading.is_good("data.tokenizer")) return;
   const auto is_text = [](const std::string& file) { return !file.ends_with(".bin"); };
   const auto text = std::find_if(data.train().begin(), data.train().end(), is_text);
-  if (data.tokenizer().empty()) {
-    if (text != data.train().end()) {
+  if (data.tokenizer().empty() && text != data.train().end()) {
+    if (job.model().has_from() && has_tokenizer(job.model().from())) {
+      data.set_tokenizer(job.model().from());
+    } else {
       reading.error_at("data", fmt::format("missing key 'data.tokenizer': {} is text", *text));
     }
-    return;
-  }
-  const auto has = [&](const char* name) {
-    return std::filesystem::is_regular_file(std::filesystem::path(data.tokenizer()) / name);
-  };
-  if (!has("tokenizer.json") && !(has("vocab.json") && has("merges.txt"))) {
+  } else if (!data.tokenizer().empty() && !has_tokenizer(data.tokenizer())) {
     reading.error_at("data.tokenizer",
                      fmt::format("{} has neither tokenizer.json nor vocab.json and merges.txt",
                                  data.tokenizer()));
@@ -223,7 +230,7 @@ void check_job(Reading& reading, wire::Job& job) {
     job.set_name(is_name(stem) ? stem : "job");
   }
   check_model(reading, job);
-  check_tokenizer(reading, job.data());
+  check_tokenizer(reading, job);
   check_nodes(reading, job.data());
   check_training(reading, *job.mutable_training());
   if (reading.is_good("data.holdout") && reading.is_good("evaluation.every") &&

@@ -73,15 +73,23 @@ std::optional<std::string> complaint(const std::filesystem::path& path, Path::Mu
   return std::nullopt;
 }
 
-// The files that a pattern matches, sorted; empty if there are none.
-std::vector<std::string> expand_glob(const std::filesystem::path& pattern) {
+// The files that a pattern matches, sorted; empty if there are none. `folder` is taken as it is.
+std::vector<std::string> expand_glob(const std::filesystem::path& folder,
+                                     std::string_view pattern) {
+  std::string whole;
+  for (const char c : folder.string()) {
+    if (std::string_view("*?[]\\").find(c) != std::string_view::npos) whole += '\\';
+    whole += c;
+  }
+  whole.append("/").append(pattern);
   glob_t matches{};
   std::vector<std::string> files;
-  if (glob(pattern.c_str(), 0, nullptr, &matches) == 0) {
+  if (glob(whole.c_str(), 0, nullptr, &matches) == 0) {
     for (std::size_t i = 0; i < matches.gl_pathc; ++i) {
+      const std::filesystem::path match = matches.gl_pathv[i];
       std::error_code ignored;
-      if (!std::filesystem::is_directory(matches.gl_pathv[i], ignored)) {
-        files.emplace_back(matches.gl_pathv[i]);
+      if (!std::filesystem::is_directory(match, ignored)) {
+        files.push_back(match.lexically_normal().string());
       }
     }
   }
@@ -205,12 +213,18 @@ std::optional<std::vector<std::string>> Files::read(Reading& reading, const Yaml
       good = false;
       return;
     }
-    const std::filesystem::path pattern = reading.resolve(*text);
-    const std::string shown = printable(pattern.string(), 300);
     // A path without wildcards is taken as it is, so that its error says what is wrong with it.
-    const bool exact = text->find_first_of("*?[") == std::string::npos;
-    std::vector<std::string> matches = exact ? std::vector{pattern.string()} : expand_glob(pattern);
-    if (matches.empty()) wrong(item_path, fmt::format("no file matches {}", shown));
+    std::vector<std::string> matches;
+    if (const std::size_t wild = text->find_first_of("*?["); wild == std::string::npos) {
+      matches.push_back(reading.resolve(*text).string());
+    } else {
+      const std::size_t name = text->rfind('/', wild) + 1;  // 0 if there is no slash
+      matches = expand_glob(reading.resolve(text->substr(0, name)), text->substr(name));
+    }
+    if (matches.empty()) {
+      wrong(item_path,
+            fmt::format("no file matches {}", printable(reading.resolve(*text).string(), 300)));
+    }
     for (const std::string& match : matches) {
       const std::string suffix = std::filesystem::path(match).extension().string();
       if (const auto missing = complaint(match, Path::Must::kBeFile)) {

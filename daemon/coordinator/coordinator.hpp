@@ -40,8 +40,8 @@ class Coordinator {
   // deadline to register again.
   Coordinator(Options options, Clock& clock, Network& network, Store& store, StoredState state);
 
-  // Messages of a peer in the order in which it sent them. Throws proto::Failed if the store does not
-  // take what changed: the process must end then, and start again from the store.
+  // Messages of a peer in the order in which it sent them. Throws proto::Failed if the store does
+  // not take what changed: the process must end then, and start again from the store.
   void on_message(const proto::ControlPeer& from, wire::Envelope message);
 
   // To be called several times per heartbeat interval. Throws like on_message.
@@ -70,7 +70,8 @@ class Coordinator {
                 const wire::Envelope& message);
   void reconcile(const std::string& name, const Node& node);
   void on_worker_event(const std::string& name, const wire::WorkerEvent& event);
-  void on_submit(const proto::ControlPeer& from, std::uint64_t request, const wire::SubmitJob& submit);
+  void on_submit(const proto::ControlPeer& from, std::uint64_t request,
+                 const wire::SubmitJob& submit);
   void on_show_job(const proto::ControlPeer& from, std::uint64_t request,
                    const std::string& job_id);
   void on_show_node(const proto::ControlPeer& from, std::uint64_t request,

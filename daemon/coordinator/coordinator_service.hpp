@@ -16,7 +16,8 @@
 
 namespace longhaul::daemon {
 
-// Everything runs on the loop's thread. A store that takes no more ends loop.run() with proto::Failed.
+// Everything runs on the loop's thread. A store that takes no more ends loop.run() with
+// proto::Failed.
 class CoordinatorService final : private Network, private Store {
  public:
   struct Options {

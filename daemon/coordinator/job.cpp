@@ -1,6 +1,7 @@
-// The transitions of a job; see job.hpp for what each means.
+// What a job is made of and says to its nodes; job_progress.cpp and job_end.cpp have the rest.
 #include "daemon/coordinator/job.hpp"
 
+#include "daemon/host/failure.hpp"
 #include "proto/assert.hpp"
 
 #include <fmt/format.h>
@@ -13,47 +14,8 @@ namespace longhaul::daemon {
 namespace {
 
 constexpr int kKeptLogLines = 64;
-constexpr std::size_t kMaxMessageBytes = 2000;
-
-std::string one_line(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  if (text.size() > kMaxMessageBytes) {
-    // Not inside a UTF-8 sequence.
-    std::size_t end = kMaxMessageBytes;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-    text.resize(end);
-  }
-  return text;
-}
-
-bool ends_at_once(const wire::Failure& failure) {
-  return closeness_to_cause(failure) >= 2;
-}
-
-std::uint64_t total_bytes(const wire::JobStatus& status) {
-  std::uint64_t total = 0;
-  for (const auto& stage : status.stages()) {
-    for (const auto& link : stage.links()) total += link.bytes_sent();
-  }
-  return total;
-}
-
-// Held events wait for the step that they carry.
-std::uint64_t step_of(const wire::JobEvent& event) {
-  return event.has_evaluation() ? event.evaluation().step() : event.step().step();
-}
 
 }  // namespace
-
-int closeness_to_cause(const wire::Failure& failure) {
-  if (failure.kind() == wire::Failure::NUMERIC) return 3;
-  if (failure.kind() == wire::Failure::CONFIGURATION) return 2;
-  if (failure.kind() == wire::Failure::RESOURCE) return 2;
-  if (failure.kind() == wire::Failure::INTERNAL) return 1;
-  return failure.first_hand() ? 1 : 0;
-}
 
 Job::Job(wire::Assignment assignment, const Clock& clock)
     : clock_(clock), assignment_(std::move(assignment)) {
@@ -211,228 +173,6 @@ JobEffects Job::on_worker_event(const wire::WorkerEvent& event) {
   return effects;
 }
 
-void Job::on_ready(std::uint32_t stage, const wire::WorkerReady& ready, JobEffects& effects) {
-  auto& record = *record_.mutable_stages(static_cast<int>(stage));
-  if (record.state() != wire::StageRecord::STARTING) return;
-  record.set_state(wire::StageRecord::PREPARED);
-  *record.mutable_ready() = ready;
-  record.set_step(ready.first_step());
-  record.set_checkpoint_step(ready.first_step());
-  effects.changed = true;
-  for (const auto& other : record_.stages()) {
-    if (other.state() != wire::StageRecord::PREPARED) return;
-  }
-  for (const auto& other : record_.stages()) {
-    if (other.step() == ready.first_step()) continue;
-    wire::Failure failure;
-    failure.set_kind(wire::Failure::CONFIGURATION);
-    failure.set_message(fmt::format(
-        "the stages found checkpoints of different steps ({} and {}): every node must see the whole "
-        "folder given with --resume",
-        other.step(), ready.first_step()));
-    suspect(std::move(failure), effects);
-    return;
-  }
-  auto& status = *record_.mutable_status();
-  status.set_step(ready.first_step());
-  if (ready.first_step() > 0) {
-    note(fmt::format("continues after step {}", ready.first_step()));
-  }
-  for (std::uint32_t i = 0; i < stages(); ++i) {
-    record_.mutable_stages(static_cast<int>(i))->set_state(wire::StageRecord::RUNNING);
-    send_begin(i, effects);
-  }
-}
-
-void Job::enter_training(JobEffects& effects) {
-  if (record_.status().state() != wire::PREPARING) return;
-  record_.mutable_status()->set_state(wire::TRAINING);
-  emit_state(effects);
-}
-
-void Job::on_linked(std::uint32_t stage, JobEffects& effects) {
-  auto& record = *record_.mutable_stages(static_cast<int>(stage));
-  if (record.linked()) return;
-  record.set_linked(true);
-  effects.changed = true;
-  if (std::ranges::all_of(record_.stages(), [](const auto& s) { return s.linked(); })) {
-    enter_training(effects);
-  }
-}
-
-void Job::update_stage(std::uint32_t stage, const wire::StageReport& report) {
-  auto& kept = *record_.mutable_status()->mutable_stages(static_cast<int>(stage));
-  kept = report;
-  kept.set_stage(stage);
-}
-
-void Job::on_step(std::uint32_t stage, const wire::StepReport& step, JobEffects& effects) {
-  auto& record = *record_.mutable_stages(static_cast<int>(stage));
-  if (record.state() != wire::StageRecord::RUNNING || step.step() <= record.step()) return;
-  enter_training(effects);
-  record.set_step(step.step());
-  effects.changed = true;
-  if (step.has_stage()) update_stage(stage, step.stage());
-  if (stage + 1 == stages()) {
-    auto& held = *record_.add_held()->mutable_step();
-    held = step;
-    held.clear_stage();
-  }
-  release_held(effects);
-}
-
-void Job::on_evaluation(std::uint32_t stage, const wire::EvaluationReport& report,
-                        JobEffects& effects) {
-  auto& status = *record_.mutable_status();
-  if (stage + 1 != stages()) return;
-  if (status.has_evaluation() && report.step() <= record_.evaluated_step()) return;
-  record_.set_evaluated_step(report.step());
-  status.set_has_evaluation(true);
-  status.set_evaluation_loss(report.loss());
-  *record_.add_held()->mutable_evaluation() = report;
-  effects.changed = true;
-  release_held(effects);
-}
-
-void Job::release_held(JobEffects& effects) {
-  const std::uint64_t committed = committed_step();
-  auto& status = *record_.mutable_status();
-  status.set_step(committed);
-  auto& held = *record_.mutable_held();
-  int released = 0;
-  for (; released < held.size() && step_of(held.Get(released)) <= committed; ++released) {
-    wire::JobEvent event = std::move(*held.Mutable(released));
-    if (event.has_step()) {
-      const auto& step = event.step();
-      status.set_loss(step.loss());
-      status.set_learning_rate(step.learning_rate());
-      if (step.step_time_s() > 0.0) {
-        status.set_tokens_per_s(static_cast<double>(step.tokens()) / step.step_time_s());
-      }
-      *event.mutable_stages() = status.stages();
-      event.set_bytes_sent(total_bytes(status));
-    }
-    emit(std::move(event), effects);
-  }
-  held.DeleteSubrange(0, released);
-}
-
-void Job::on_checkpoint(std::uint32_t stage, const wire::CheckpointReport& report,
-                        JobEffects& effects) {
-  auto& record = *record_.mutable_stages(static_cast<int>(stage));
-  if (report.step() <= record.checkpoint_step() && report.error().empty()) return;
-  wire::JobEvent event;
-  if (!report.error().empty()) {
-    *event.mutable_checkpoint() = report;
-    event.mutable_checkpoint()->set_error(one_line(
-        fmt::format("stage {} ({}): {}", stage, node_of(stage), report.error())));
-    note(fmt::format("checkpoint of step {}: {}", report.step(), event.checkpoint().error()));
-    emit(std::move(event), effects);
-    return;
-  }
-  record.set_checkpoint_step(report.step());
-  effects.changed = true;
-  // Whole only once every stage has written its part.
-  for (const auto& other : record_.stages()) {
-    if (other.checkpoint_step() < report.step()) return;
-  }
-  *event.mutable_checkpoint() = report;
-  emit(std::move(event), effects);
-}
-
-void Job::on_exported(const wire::ExportReport& report, JobEffects& effects) {
-  wire::JobEvent event;
-  *event.mutable_exported() = report;
-  if (report.error().empty()) {
-    record_.mutable_status()->set_exported_to(report.path());
-  } else {
-    note(fmt::format("export: {}", report.error()));
-  }
-  emit(std::move(event), effects);
-}
-
-void Job::on_finished(std::uint32_t stage, const wire::WorkerFinished& finished,
-                      JobEffects& effects) {
-  record_.mutable_stages(static_cast<int>(stage))->set_state(wire::StageRecord::FINISHED);
-  if (finished.has_stage()) update_stage(stage, finished.stage());
-  effects.changed = effects.durable = true;
-  const bool all = std::ranges::all_of(record_.stages(), [](const auto& record) {
-    return record.state() == wire::StageRecord::FINISHED;
-  });
-  if (all) end(wire::DONE, nullptr, effects);
-}
-
-void Job::on_failed(std::uint32_t stage, wire::Failure failure, JobEffects& effects) {
-  record_.mutable_stages(static_cast<int>(stage))->set_state(wire::StageRecord::LOST_OR_FAILED);
-  effects.durable = true;
-  // Only cancel() cancels a job; a worker that was stopped otherwise is lost to it.
-  if (failure.kind() == wire::Failure::CANCELLED) failure.set_kind(wire::Failure::LOST);
-  failure.set_message(
-      one_line(fmt::format("stage {} ({}): {}", stage, node_of(stage), failure.message())));
-  suspect(std::move(failure), effects);
-}
-
-JobEffects Job::on_worker_lost(std::uint32_t stage, const std::string& reason) {
-  JobEffects effects;
-  if (ended() || stage_ended(stage)) return effects;
-  wire::Failure failure;
-  failure.set_kind(wire::Failure::LOST);
-  failure.set_first_hand(true);
-  failure.set_message(reason);
-  on_failed(stage, std::move(failure), effects);
-  return effects;
-}
-
-void Job::suspect(wire::Failure failure, JobEffects& effects) {
-  note(failure.message());
-  effects.changed = true;
-  if (!record_.has_suspected() ||
-      closeness_to_cause(failure) > closeness_to_cause(record_.suspected())) {
-    *record_.mutable_suspected() = std::move(failure);
-  }
-  if (!suspected_since_) suspected_since_ = clock_.now();
-  bool others_may_report = false;
-  for (std::uint32_t i = 0; i < stages(); ++i) others_may_report |= !stage_ended(i);
-  if (!others_may_report || ends_at_once(record_.suspected())) {
-    const wire::Failure cause = record_.suspected();
-    end(wire::FAILED, &cause, effects);
-  }
-}
-
-JobEffects Job::on_tick(TimePoint now, milliseconds grace) {
-  JobEffects effects;
-  if (ended() || !suspected_since_ || now - *suspected_since_ < grace) return effects;
-  const wire::Failure cause = record_.suspected();
-  end(wire::FAILED, &cause, effects);
-  return effects;
-}
-
-void Job::end(wire::JobState state, const wire::Failure* failure, JobEffects& effects) {
-  auto& status = *record_.mutable_status();
-  status.set_state(state);
-  if (failure != nullptr) *status.mutable_failure() = *failure;
-  for (std::uint32_t i = 0; i < stages(); ++i) {
-    if (stage_ended(i)) continue;
-    wire::WorkerCommand stop;
-    stop.mutable_stop();
-    command(i, std::move(stop), effects);
-  }
-  record_.clear_held();
-  record_.clear_suspected();
-  suspected_since_.reset();
-  emit_state(effects);
-}
-
-JobEffects Job::cancel() {
-  JobEffects effects;
-  if (ended()) return effects;
-  wire::Failure failure;
-  failure.set_kind(wire::Failure::CANCELLED);
-  failure.set_message(fmt::format("cancelled after step {}", record_.status().step()));
-  end(wire::CANCELLED, &failure, effects);
-  return effects;
-}
-
 proto::Result<JobEffects> Job::export_to(const std::string& directory) {
   if (record_.status().state() != wire::TRAINING) {
     return proto::configuration_error(fmt::format(
@@ -455,7 +195,8 @@ JobEffects Job::on_node_back(std::uint32_t stage, bool worker_is_there) {
     // Even if the worker is there: the node ignores a second order for it.
     send_start(stage, effects);
   } else if (!worker_is_there) {
-    return on_worker_lost(stage, "its node came back without the worker: the daemon there restarted");
+    return on_worker_lost(stage,
+                          "its node came back without the worker: the daemon there restarted");
   } else if (state == wire::StageRecord::RUNNING) {
     send_begin(stage, effects);
   }

@@ -21,14 +21,14 @@ struct JobEffects {
 };
 
 // How close a failure is to the first cause; the highest is what the user reads. A worker that
-// loses a neighbour reports LOST just as the node that saw a worker killed does, and both may follow
-// from a NaN that a third is about to report: NUMERIC, CONFIGURATION and RESOURCE end the job at
-// once, the others wait a grace period for something closer to the cause.
+// loses a neighbour reports LOST just as the node that saw a worker killed does, and both may
+// follow from a NaN that a third is about to report: NUMERIC, CONFIGURATION and RESOURCE end the
+// job at once, the others wait a grace period for something closer to the cause.
 [[nodiscard]] int closeness_to_cause(const wire::Failure& failure);
 
 class Job {
  public:
-  Job(wire::Assignment assignment, const Clock& clock);  // as submitted; nothing happens before start
+  Job(wire::Assignment assignment, const Clock& clock);  // as submitted; start() comes next
   Job(StoredJob stored, const Clock& clock);             // as it was when the coordinator ended
 
   [[nodiscard]] const std::string& id() const { return assignment_.job_id(); }
@@ -59,8 +59,10 @@ class Job {
   void on_ready(std::uint32_t stage, const wire::WorkerReady& ready, JobEffects& effects);
   void on_linked(std::uint32_t stage, JobEffects& effects);
   void on_step(std::uint32_t stage, const wire::StepReport& step, JobEffects& effects);
-  void on_evaluation(std::uint32_t stage, const wire::EvaluationReport& report, JobEffects& effects);
-  void on_checkpoint(std::uint32_t stage, const wire::CheckpointReport& report, JobEffects& effects);
+  void on_evaluation(std::uint32_t stage, const wire::EvaluationReport& report,
+                     JobEffects& effects);
+  void on_checkpoint(std::uint32_t stage, const wire::CheckpointReport& report,
+                     JobEffects& effects);
   void on_exported(const wire::ExportReport& report, JobEffects& effects);
   void on_finished(std::uint32_t stage, const wire::WorkerFinished& finished, JobEffects& effects);
   void on_failed(std::uint32_t stage, wire::Failure failure, JobEffects& effects);

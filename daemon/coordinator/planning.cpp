@@ -43,7 +43,8 @@ Result<std::vector<wire::NodeInfo>> choose_nodes(const PlanningRequest& request)
   if (free == 0 || wanted > free) {
     auto message = wanted == 0 ? std::string("no node is free")
                                : fmt::format("the job asks for {} node{}, {} {} free", wanted,
-                                             wanted == 1 ? "" : "s", free, free == 1 ? "is" : "are");
+                                             wanted == 1 ? "" : "s", free,
+                                             free == 1 ? "is" : "are");
     if (!request.not_free.empty()) {
       message += fmt::format(" ({})", fmt::join(request.not_free, ", "));
     }

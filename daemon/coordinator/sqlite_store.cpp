@@ -41,8 +41,8 @@ class SqliteStore::Database {
                       file_.string()));
     }
     const std::string way_out = code == SQLITE_BUSY || code == SQLITE_LOCKED
-                                    ? "another longhaul-coordinator uses it: stop that one, or give "
-                                      "another `state` folder"
+                                    ? "another longhaul-coordinator uses it: stop that one, or "
+                                      "give another `state` folder"
                                     : "check the disk and the file's permissions";
     return {proto::ErrorKind::kResource, fmt::format("{}: cannot {}: {}: {}", file_.string(), doing,
                                                      sqlite3_errmsg(handle_), way_out)};
@@ -196,8 +196,9 @@ proto::Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::filesys
   const int version = database->pragma("user_version");
   const int application = database->pragma("application_id");
   if (version == 0 && application == 0) {
-    const auto setup = fmt::format("BEGIN; {} PRAGMA user_version = {}; PRAGMA application_id = {}; "
-                                   "COMMIT", kSchema, kSchemaVersion, kApplicationId);
+    const auto setup =
+        fmt::format("BEGIN; {} PRAGMA user_version = {}; PRAGMA application_id = {}; COMMIT",
+                    kSchema, kSchemaVersion, kApplicationId);
     if (auto ran = database->run(setup.c_str(), "set it up"); !ran) return ran.error();
   } else if (version != kSchemaVersion || application != kApplicationId) {
     return proto::configuration_error(

@@ -116,8 +116,8 @@ std::optional<int> read_exec_error(int descriptor) {
 
 proto::Error system_refusal(std::string_view what, int number) {
   return {proto::ErrorKind::kResource,
-          fmt::format("cannot start a process: {}: {}: close programs or raise the limit (ulimit -u, "
-                      "ulimit -n)",
+          fmt::format("cannot start a process: {}: {}: close programs or raise the limit "
+                      "(ulimit -u, ulimit -n)",
                       what, std::strerror(number))};
 }
 
@@ -238,8 +238,8 @@ void ChildProcess::Impl::abandon() {
   exit_.close(ignored);
 }
 
-// Waits, then reads without waiting: so no bytes lie in a completed but unhandled read when the exit
-// is handled first.
+// Waits, then reads without waiting: so no bytes lie in a completed but unhandled read when the
+// exit is handled first.
 void ChildProcess::Impl::watch(Stream& stream) {
   stream.descriptor.async_wait(
       asio::posix::stream_descriptor::wait_read,

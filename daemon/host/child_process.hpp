@@ -28,25 +28,26 @@ struct ProcessExit {
 // "exited with status 3", "was killed by signal 9 (SIGKILL, perhaps out of memory)".
 [[nodiscard]] std::string describe(const ProcessExit& exit);
 
-// Started in a process group of its own, so that Ctrl-C at a terminal reaches the parent alone, with
-// PR_SET_PDEATHSIG, so that it does not outlive the thread that started it: start children from a
-// thread that lives as long as the process. Inherits no descriptor but 0, 1 and 2.
+// Started in a process group of its own, so that Ctrl-C at a terminal reaches the parent alone,
+// with PR_SET_PDEATHSIG, so that it does not outlive the thread that started it: start children
+// from a thread that lives as long as the process. Inherits no descriptor but 0, 1 and 2.
 class ChildProcess {
  public:
   struct Options {
     std::filesystem::path program;
     std::vector<std::string> arguments = {};  // without the program's name
     std::string input = {};                   // all of its standard input
-    // Each complete line, without its end; of standard error cut at 4096 bytes, of standard output at
-    // a MiB. Where `on_output` is empty, standard output goes to /dev/null.
+    // Each complete line, without its end; of standard error cut at 4096 bytes, of standard output
+    // at a MiB. Where `on_output` is empty, standard output goes to /dev/null.
     std::function<void(std::string line)> on_output = {};
     std::function<void(std::string line)> on_error = {};
-    // Once, after the process is gone and what it wrote has been read. May destroy the ChildProcess.
+    // Once, after the process is gone and what it wrote has been read. May destroy the
+    // ChildProcess.
     std::function<void(ProcessExit)> on_exit = {};
   };
 
-  // kResource if the system refuses a process; kConfiguration if the program cannot be executed: the
-  // message names the file and the reason.
+  // kResource if the system refuses a process; kConfiguration if the program cannot be executed:
+  // the message names the file and the reason.
   [[nodiscard]] static proto::Result<std::unique_ptr<ChildProcess>> start(
       boost::asio::io_context& loop, Options options);
   ~ChildProcess();  // kills with SIGKILL and reaps a process that still runs

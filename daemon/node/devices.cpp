@@ -29,7 +29,8 @@ Result<wire::Device> resolve_cpu(const DeviceRequest& request, const HostResourc
   return device;
 }
 
-Result<wire::Device> resolve_cuda(const DeviceRequest& request, std::span<const wire::Device> cuda) {
+Result<wire::Device> resolve_cuda(const DeviceRequest& request,
+                                  std::span<const wire::Device> cuda) {
   const auto found = std::ranges::find(cuda, request.name, &wire::Device::name);
   if (found == cuda.end()) {
     std::string seen;
@@ -42,8 +43,8 @@ Result<wire::Device> resolve_cuda(const DeviceRequest& request, std::span<const 
   wire::Device device = *found;
   if (request.memory_bytes > device.memory_bytes()) {
     return proto::Error{proto::ErrorKind::kResource,
-                        fmt::format("{}: {:.1f} GB of memory are configured, it has {:.1f} GB: lower "
-                                    "`memory_gb`",
+                        fmt::format("{}: {:.1f} GB of memory are configured, it has {:.1f} GB: "
+                                    "lower `memory_gb`",
                                     request.name, static_cast<double>(request.memory_bytes) / 1e9,
                                     static_cast<double>(device.memory_bytes()) / 1e9)};
   }
@@ -70,8 +71,8 @@ Result<std::vector<wire::Device>> parse_probe(std::string_view json) {
     }
   } catch (const nlohmann::json::exception& error) {
     return proto::Error{proto::ErrorKind::kInternal,
-                        fmt::format("longhaul-worker probe does not answer as expected ({}): is it of "
-                                    "this version?",
+                        fmt::format("longhaul-worker probe does not answer as expected ({}): is "
+                                    "it of this version?",
                                     error.what())};
   }
   return devices;

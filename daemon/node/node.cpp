@@ -1,4 +1,4 @@
-// The CompNode's transitions: what the coordinator, a worker, a process's end or the clock bring about.
+// The CompNode's transitions: what coordinator, workers, ends of processes and the clock bring.
 #include "daemon/node/node.hpp"
 
 #include <fmt/format.h>
@@ -28,7 +28,7 @@ Node::Node(Options options, Clock& clock, Uplink& uplink, WorkerHost& workers)
       host_(workers),
       heartbeat_interval_(options_.hello_interval) {}
 
-// ---- the coordinator -----------------------------------------------------------------------------
+// ---- the coordinator ----------------------------------------------------------------------------
 
 void Node::on_connection(bool connected, const std::string& reason) {
   registered_ = false;
@@ -112,7 +112,7 @@ void Node::report_failure(const WorkerId& id, wire::Failure failure) {
   report(std::move(event));
 }
 
-// ---- workers -------------------------------------------------------------------------------------
+// ---- workers ------------------------------------------------------------------------------------
 
 void Node::on_start(const wire::StartWorker& start) {
   const auto& assignment = start.assignment();
@@ -143,7 +143,8 @@ bool Node::device_is_free(const std::string& device) const {
   });
 }
 
-// A worker that has reported its end may take a moment to give its memory back; its successor waits.
+// A worker that has reported its end may take a moment to give its memory back; its successor
+// waits.
 void Node::spawn_waiting() {
   std::vector<std::pair<WorkerId, proto::Error>> failed;
   for (auto& [id, worker] : workers_) {
@@ -262,7 +263,7 @@ void Node::remove_worker(const WorkerId& id) {
   if (stopping_) say_goodbye();
 }
 
-// ---- time and the end ----------------------------------------------------------------------------
+// ---- time and the end ---------------------------------------------------------------------------
 
 void Node::on_tick(TimePoint now) {
   std::vector<WorkerId> lost;

@@ -107,7 +107,8 @@ proto::Result<void> NodeService::take_folder() {
   return proto::Error{
       proto::ErrorKind::kResource,
       errno == EWOULDBLOCK
-          ? fmt::format("another longhaul-compnode uses {}: stop it, or choose another `state` folder",
+          ? fmt::format("another longhaul-compnode uses {}: stop it, or choose another `state` "
+                        "folder",
                         options_.state.string())
           : fmt::format("cannot lock {}: {}", file.string(), std::strerror(errno))};
 }
@@ -152,7 +153,8 @@ proto::Result<void> NodeService::spawn(const WorkerId& id) {
 
 bool NodeService::send(const WorkerId& id, const wire::Envelope& message) {
   const auto found = workers_.find(id);
-  return found != workers_.end() && found->second.peer && local_->send(*found->second.peer, message);
+  return found != workers_.end() && found->second.peer &&
+         local_->send(*found->second.peer, message);
 }
 
 void NodeService::signal(const WorkerId& id, int number) {

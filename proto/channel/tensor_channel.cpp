@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace longhaul::proto {
@@ -71,12 +72,9 @@ class TensorChannel::Impl {
   bool accepting_turn();
   bool dialling_turn(TensorLink& link);
   void on_dialled(TensorLink& link, bool connected, const std::string& reason);
-  void on_disconnected(int descriptor);
+  void on_event(SocketEvent event);
   void on_frames(TensorLink& link, IncomingFrames frames);
-  [[nodiscard]] bool begin_message(TensorLink& link, wire::TensorHeader header);
-  void speaks_out_of_turn(TensorLink& link);
-  void on_hello(TensorLink& link, const IncomingFrames& frames, const wire::TensorHeader& header);
-  void linked(TensorLink& link);
+  void on_introduction(TensorLink& link);
   void report_if_disconnected(TensorLink& link);
   void lose(TensorLink& link, Error error);
 
@@ -104,6 +102,7 @@ class TensorChannel::Impl {
   zmq::socket_t socket_;
   std::optional<SocketMonitor> monitor_;
   std::optional<ZmqWatch> watch_;
+  std::set<int> connections_;  // accepted and not ended: their descriptors
   std::map<StageIndex, TensorLink> links_;
   bool in_callback_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
@@ -113,10 +112,8 @@ Result<void> TensorChannel::Impl::start() {
   const auto bound = bind_socket(socket_, listening_address(options_.bind_host));
   if (bound.has_error()) return bound.error();
   monitor_.emplace(context_, loop_, socket_,
-                   SocketMonitor::Options{.events = ZMQ_EVENT_DISCONNECTED,
-                                          .on_event = [this](SocketEvent event) {
-                                            on_disconnected(static_cast<int>(event.value));
-                                          }});
+                   SocketMonitor::Options{.events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED,
+                                          .on_event = [this](SocketEvent event) { on_event(event); }});
   watch_.emplace(loop_, socket_, [this] { return accepting_turn(); });
   return {};
 }
@@ -252,17 +249,24 @@ bool TensorChannel::Impl::dialling_turn(TensorLink& link) {
 void TensorChannel::Impl::on_dialled(TensorLink& link, bool connected, const std::string& reason) {
   link.obstacle = connected ? "it does not answer the introduction" : reason;
   if (connected && link.state == State::kExpected) {
+    link.disconnected = false;
     link.restart();
     wire::TensorHeader hello;
     hello.set_kind(wire::TensorHeader::HELLO);
     transmit(link, std::move(hello), {});
-  } else if (link.state == State::kLinked) {
-    link.disconnected = true;
+  } else {
+    link.disconnected = true;  // a connection that replaces the one of a link is no better than none
     link.dialler->kick();
   }
 }
 
-void TensorChannel::Impl::on_disconnected(int descriptor) {
+void TensorChannel::Impl::on_event(SocketEvent event) {
+  const int descriptor = static_cast<int>(event.value);
+  if (event.type == ZMQ_EVENT_ACCEPTED) {
+    connections_.insert(descriptor);
+    return;
+  }
+  connections_.erase(descriptor);
   for (auto& [peer, link] : links_) {
     if (link.state != State::kLinked || link.dialler || link.descriptor != descriptor) continue;
     link.disconnected = true;
@@ -278,86 +282,27 @@ void TensorChannel::Impl::report_if_disconnected(TensorLink& link) {
 
 void TensorChannel::Impl::on_frames(TensorLink& link, IncomingFrames frames) {
   if (link.state == State::kLost) return;
-  // A header is in place exactly where no message is half arrived.
-  if (!frames.fragment || frames.header.has_value() == link.arriving.has_value()) {
-    return lose(link, {ErrorKind::kInternal,
-                       fmt::format("stage {} sent frames that are not a header and its payload",
-                                   link.ends.peer.value)});
+  auto arrival = link.take(std::move(frames), options_.max_payload_bytes);
+  if (arrival.has_error()) return lose(link, arrival.error());
+  switch (arrival.value().kind) {
+    case Arrival::Kind::kNothing: return;
+    case Arrival::Kind::kIntroduction: return on_introduction(link);
+    case Arrival::Kind::kMessage:
+      return call(options_.on_message, std::move(arrival.value().header),
+                  std::move(arrival.value().payload));
   }
-  // From another connection than the one that introduced itself?
-  const bool stray = link.state == State::kLinked && frames.routing_id != link.routing_id;
-  if (frames.header) {
-    auto header =
-        tensor_header_from_wire({frames.header->data<std::byte>(), frames.header->size()});
-    if (header.has_error()) {
-      return lose(link, with_context(fmt::format("stage {}", link.ends.peer.value), header.error()));
-    }
-    const auto introduction =
-        link.dialler ? wire::TensorHeader::HELLO_REPLY : wire::TensorHeader::HELLO;
-    if (header.value().kind() == introduction) return on_hello(link, frames, header.value());
-    if (stray) return speaks_out_of_turn(link);
-    if (!begin_message(link, std::move(header).value())) return;
-  } else if (stray) {
-    return speaks_out_of_turn(link);
-  }
-  const auto added = link.arriving->add(std::move(frames.fragment));
-  if (added.has_error()) {
-    return lose(link, with_context(fmt::format("stage {}", link.ends.peer.value), added.error()));
-  }
-  if (!link.arriving->complete()) return;
-  PayloadAssembly message = std::move(*link.arriving);
-  link.arriving.reset();
-  call(options_.on_message, std::move(message.header), std::move(message.payload));
 }
 
-bool TensorChannel::Impl::begin_message(TensorLink& link, wire::TensorHeader header) {
-  const bool tensor = header.kind() != wire::TensorHeader::HELLO &&
-                      header.kind() != wire::TensorHeader::HELLO_REPLY;
-  if (link.state != State::kLinked || !tensor) return speaks_out_of_turn(link), false;
-  const auto admitted = link.admit(header);
-  if (admitted.has_error()) return lose(link, admitted.error()), false;
-  if (header.payload_bytes() > options_.max_payload_bytes) {
-    lose(link, {ErrorKind::kInternal,
-                fmt::format("stage {} announced a payload of {} bytes; at most {} are taken",
-                            link.ends.peer.value, header.payload_bytes(), options_.max_payload_bytes)});
-    return false;
-  }
-  auto assembly = PayloadAssembly::begin(std::move(header));
-  if (assembly.has_error()) return lose(link, assembly.error()), false;
-  link.arriving = std::move(assembly).value();
-  return true;
-}
-
-void TensorChannel::Impl::speaks_out_of_turn(TensorLink& link) {
-  lose(link, {ErrorKind::kInternal, fmt::format("stage {} speaks out of turn", link.ends.peer.value)});
-}
-
-void TensorChannel::Impl::on_hello(TensorLink& link, const IncomingFrames& frames,
-                                   const wire::TensorHeader& header) {
-  const bool again = link.state == State::kLinked;
-  // ZeroMQ repeats what it had not sent when a connection broke before it was used.
-  if (again && frames.routing_id == link.routing_id && link.next_received == 1) return;
-  if (again) {
-    return lose(link, {ErrorKind::kLost, fmt::format("stage {} introduced itself anew: its former "
-                                                     "connection was lost",
-                                                     link.ends.peer.value)});
-  }
-  const auto admitted = link.admit(header);
-  if (admitted.has_error()) return lose(link, admitted.error());
+void TensorChannel::Impl::on_introduction(TensorLink& link) {
   if (!link.dialler) {
-    // So that the end of an older connection is not taken for the end of this one, whose descriptor
-    // has the same number.
+    // While the link is not up yet, so that the end of an older connection is not taken for the end
+    // of this one, whose descriptor may have the same number.
     monitor_->drain();
-    link.routing_id = frames.routing_id;
-    link.descriptor = frames.descriptor;
+    link.disconnected = !connections_.contains(link.descriptor);
     wire::TensorHeader reply;
     reply.set_kind(wire::TensorHeader::HELLO_REPLY);
     transmit(link, std::move(reply), {});
   }
-  linked(link);
-}
-
-void TensorChannel::Impl::linked(TensorLink& link) {
   link.state = State::kLinked;
   link.deadline.cancel();
   call(options_.on_linked, link.ends.peer);

@@ -66,6 +66,9 @@ Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> fr
     return refused(fmt::format("payload of {} bytes; at most {} are taken", header.payload_bytes(),
                                kMaxTensorPayloadBytes));
   }
+  if (!wire::TensorHeader::Phase_IsValid(header.phase())) {
+    return refused(fmt::format("phase {} is unknown", static_cast<int>(header.phase())));
+  }
   switch (header.kind()) {
     case wire::TensorHeader::HELLO:
     case wire::TensorHeader::HELLO_REPLY: return header;

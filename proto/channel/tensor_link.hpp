@@ -10,6 +10,7 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -23,6 +24,18 @@ struct LinkEnds {
   PlanEpoch epoch;
 };
 
+// What frames amount to, once they are checked.
+struct Arrival {
+  enum class Kind {
+    kNothing,       // more has to come
+    kIntroduction,  // HELLO, or HELLO_REPLY for the side that dialled: the link may be used
+    kMessage,
+  };
+  Kind kind = Kind::kNothing;
+  wire::TensorHeader header;
+  Payload payload;
+};
+
 struct TensorLink {
   enum class State {
     kExpected,  // named by the plan, not yet introduced
@@ -34,9 +47,9 @@ struct TensorLink {
 
   // Numbers the next message of this side.
   void stamp(wire::TensorHeader& header);
-  // Sender, epoch and sequence of the next message of the other side; counts it if it fits.
-  [[nodiscard]] Result<void> admit(const wire::TensorHeader& header);
-  // The other side (re)starts counting, and so does this one.
+  // The next frames of the other side. An error means that the link cannot be trusted any more.
+  [[nodiscard]] Result<Arrival> take(IncomingFrames frames, std::size_t max_payload_bytes);
+  // Both sides start counting anew.
   void restart() { next_sent = next_received = 0; }
 
   LinkEnds ends;
@@ -48,12 +61,20 @@ struct TensorLink {
   boost::asio::steady_timer deadline;  // for the introduction
   std::string obstacle;                // why there is no connection yet, if that is known
   bool disconnected = false;           // what arrived before that is still to be read
-
   std::optional<PayloadAssembly> arriving;  // a message of which only the beginning is there
 
   std::unique_ptr<DiallingSocket> dialler;  // this side dials
   std::string routing_id;                   // the other side dials: its connection, once introduced
   int descriptor = -1;
+
+ private:
+  [[nodiscard]] Result<void> begin_message(const IncomingFrames& frames, wire::TensorHeader header,
+                                           std::size_t max_payload_bytes);
+  [[nodiscard]] Result<Arrival> introduce(const IncomingFrames& frames,
+                                          const wire::TensorHeader& header);
+  // Sender, epoch and sequence; counts the message if they fit.
+  [[nodiscard]] Result<void> admit(const wire::TensorHeader& header);
+  [[nodiscard]] Error broken(const std::string& what) const;
 };
 
 }  // namespace longhaul::proto

@@ -104,8 +104,8 @@ int main(int argc, char** argv) {
   std::filesystem::path worker;
   app.add_option("--config", file, "its configuration")->capture_default_str();
   app.add_option("--worker", worker,
-                 "the worker program [LONGHAUL_WORKER, else longhaul-worker next to this program or "
-                 "on PATH]");
+                 "the worker program [LONGHAUL_WORKER, else longhaul-worker next to this program "
+                 "or on PATH]");
   app.set_version_flag("--version", std::string(kVersion));
   try {
     app.parse(argc, argv);

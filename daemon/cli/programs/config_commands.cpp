@@ -68,7 +68,7 @@ void add_config_commands(CommandLine& line) {
   config->require_subcommand(1);
   auto options = std::make_shared<ConfigOptions>();
 
-  auto* check_command = config->add_subcommand("check", "every error of every file, with its place");
+  auto* check_command = config->add_subcommand("check", "every error of all files, with its place");
   check_command->add_option("files", options->files, "files of any kind")
       ->required()
       ->type_name("FILE");

@@ -65,8 +65,8 @@ class CoordinatorClient {
   std::uint64_t next_event_ = 0;
 };
 
-// One request and its answer, with the files that a user of a fleet has. `config` empty: the default
-// file. For programs that do nothing else.
+// One request and its answer, with the files that a user of a fleet has. `config` empty: the
+// default file. For programs that do nothing else.
 [[nodiscard]] proto::Result<ClientConfiguration> load_client(const std::filesystem::path& config);
 [[nodiscard]] proto::Result<wire::Envelope> ask_coordinator(const ClientConfiguration& client,
                                                             wire::Envelope message,

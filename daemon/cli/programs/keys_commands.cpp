@@ -47,7 +47,8 @@ void add_keys_commands(CommandLine& line) {
   auto* keys = line.app.add_subcommand("keys", "key pairs, by which peers know each other");
   keys->require_subcommand(1);
   auto options = std::make_shared<KeysOptions>();
-  const auto add = [&](const char* name, const char* description, int (*action)(const KeysOptions&)) {
+  using Action = int (*)(const KeysOptions&);
+  const auto add = [&](const char* name, const char* description, Action action) {
     auto* command = keys->add_subcommand(name, description);
     command->add_option("file", options->file, "the key file")->required()->type_name("FILE");
     add_json_option(*command, options->json);

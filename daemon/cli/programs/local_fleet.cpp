@@ -170,7 +170,8 @@ void LocalFleet::on_exit(const std::string& name, ProcessExit exit) {
   if (stopping_) {
     stop_next();
   } else if (!std::exchange(told_loss_, true)) {
-    // A daemon that refuses to start says why in its last line, and by its exit code whose fault it is.
+    // A daemon that refuses to start says why in its last line, and by its exit code whose fault it
+    // is.
     const bool mistaken = !exit.signalled && exit.code == 2;
     const bool spoke = !exit.signalled && !lines.empty();
     options_.on_loss(

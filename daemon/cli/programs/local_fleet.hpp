@@ -1,4 +1,4 @@
-// A coordinator and CompNodes as child processes in a folder of their own: the fleet of `longhaul run`.
+// The fleet of `longhaul run`: coordinator and CompNodes as child processes in a folder of its own.
 #pragma once
 
 #include "daemon/configuration/site_files.hpp"
@@ -28,7 +28,7 @@ class LocalFleet {
     std::uint64_t memory_bytes = 0;  // of each node, for a cpu
     std::vector<wire::Device> cuda = {};  // given out in turn; empty: the nodes compute on the cpu
     std::filesystem::path worker;
-    std::function<void(const std::string& line)> on_log = {};  // what the fleet writes, with its writer
+    std::function<void(const std::string& line)> on_log = {};  // who wrote it, and what
     // A process of the fleet ended though nobody stopped it; told once.
     std::function<void(proto::Error)> on_loss = {};
   };

@@ -84,7 +84,9 @@ bool RunSession::start_fleet() {
   fleet_options.on_log = [this](const std::string& line) {
     if (log_.is_open()) log_ << line << std::endl;
   };
-  fleet_options.on_loss = [this](const proto::Error& error) { end(exit_code(error), error.message); };
+  fleet_options.on_loss = [this](const proto::Error& error) {
+    end(exit_code(error), error.message);
+  };
   auto fleet = LocalFleet::start(loop_, std::move(fleet_options));
   if (!fleet) {
     code_ = exit_code(fleet.error());
@@ -104,7 +106,8 @@ bool RunSession::start_fleet() {
   client_ = std::move(*client);
   wire::Envelope wait;
   wait.mutable_list_nodes()->set_ready(options_.fleet.nodes);
-  client_->ask(std::move(wait), kStartDeadline, [this](const proto::Result<wire::Envelope>& answer) {
+  using Answer = proto::Result<wire::Envelope>;
+  client_->ask(std::move(wait), kStartDeadline, [this](const Answer& answer) {
     if (code_) return;
     if (answer) {
       on_nodes_ready();

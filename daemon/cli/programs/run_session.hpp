@@ -1,4 +1,4 @@
-// One `longhaul run` on the loop: fleet up, job submitted and watched, fleet down, whatever happens.
+// One `longhaul run`: fleet up, job submitted and watched, fleet down, whatever happens.
 #pragma once
 
 #include "daemon/cli/programs/coordinator_client.hpp"

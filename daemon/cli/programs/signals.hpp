@@ -11,8 +11,8 @@
 
 namespace longhaul::daemon {
 
-// Calls the function each time with "SIGTERM" and so on. Also keeps SIGPIPE from ending the program:
-// writing says what is wrong.
+// Calls the function each time with "SIGTERM" and so on. Also keeps SIGPIPE from ending the
+// program: writing says what is wrong.
 class StopSignals {
  public:
   StopSignals(boost::asio::io_context& loop, std::function<void(std::string)> on_signal)

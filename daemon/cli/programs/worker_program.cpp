@@ -34,9 +34,9 @@ proto::Result<std::string> run_worker(const std::filesystem::path& worker,
   return proto::Error{mistaken ? proto::ErrorKind::kConfiguration : proto::ErrorKind::kInternal,
                       mistaken && !lines.empty()
                           ? lines.back()
-                          : fmt::format("{} {} {}{}{}", worker.filename().string(),
-                                        arguments.front(), describe(exit), lines.empty() ? "" : ": ",
-                                        lines.empty() ? "" : lines.back())};
+                          : fmt::format("{} {} {}{}", worker.filename().string(),
+                                        arguments.front(), describe(exit),
+                                        lines.empty() ? "" : ": " + lines.back())};
 }
 
 proto::Error become_worker(const std::filesystem::path& worker,

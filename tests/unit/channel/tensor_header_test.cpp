@@ -43,12 +43,12 @@ TEST_CASE("tensor_header: an introduction needs no tensor, a tensor needs a type
 }
 
 TEST_CASE("tensor_header: unknown kinds and element types are refused") {
-  for (const int number : {0, 9, -1, 1000, std::numeric_limits<int>::max()}) {
+  for (const int number : {0, wire::TensorHeader::Kind_MAX + 1, -1, 1000, std::numeric_limits<int>::max()}) {
     CAPTURE(number);
     CHECK(with([&](auto& h) { h.set_kind(static_cast<wire::TensorHeader::Kind>(number)); })
               .has_error());
   }
-  for (const int number : {0, 5, -1, 1000, std::numeric_limits<int>::min()}) {
+  for (const int number : {0, wire::ElementType_MAX + 1, -1, 1000, std::numeric_limits<int>::min()}) {
     CAPTURE(number);
     CHECK(with([&](auto& h) { h.set_element_type(static_cast<wire::ElementType>(number)); })
               .has_error());
@@ -72,6 +72,15 @@ TEST_CASE("tensor_header: extents are positive, at most eight, and their product
   constexpr std::int64_t kFloats = kMaxTensorPayloadBytes / 4;
   CHECK(with([](auto& h) { h.clear_shape(), h.add_shape(kFloats); }).has_value());
   CHECK(with([](auto& h) { h.clear_shape(), h.add_shape(kFloats + 1); }).has_error());
+}
+
+TEST_CASE("tensor_header: a phase is known, and a payload bounded") {
+  CHECK(with([](auto& h) { h.set_phase(wire::TensorHeader::DIAGNOSIS); }).has_value());
+  CHECK(with([](auto& h) {
+          h.set_phase(static_cast<wire::TensorHeader::Phase>(wire::TensorHeader::Phase_MAX + 1));
+        }).has_error());
+  CHECK(with([](auto& h) { h.set_payload_bytes(kMaxTensorPayloadBytes); }).has_value());
+  CHECK(with([](auto& h) { h.set_payload_bytes(kMaxTensorPayloadBytes + 1); }).has_error());
 }
 
 TEST_CASE("tensor_header: names are short and UTF-8") {

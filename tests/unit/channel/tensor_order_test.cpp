@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <span>
 #include <string>
 
 namespace longhaul::proto {
@@ -13,6 +15,8 @@ using test::RawWorker;
 using test::run_until;
 using test::Worker;
 using Header = wire::TensorHeader;
+
+constexpr std::size_t kFragment = 256 << 10;
 
 struct Scene {
   Scene() : acceptor(context, loop, 0), honest(context, loop, 1), raw(context, acceptor, 2) {
@@ -136,15 +140,75 @@ TEST_CASE("tensor_channel: nobody speaks before the introduction, or answers wha
   scene.check_refused("speaks out of turn");
 }
 
-TEST_CASE("tensor_channel: a message is a header and a payload") {
+TEST_CASE("tensor_channel: frames that are not a header and its fragments are refused") {
   Scene scene;
-  SUBCASE("one frame") {
-    scene.raw.send_frames({scene.raw.next(Header::HELLO).SerializeAsString()});
-  }
+  SUBCASE("no header") { scene.raw.send_frames({"fragment"}); }
   SUBCASE("three frames") {
     scene.raw.send_frames({scene.raw.next(Header::HELLO).SerializeAsString(), "", ""});
   }
-  scene.check_refused("not a header and a payload");
+  SUBCASE("a fragment too many") {
+    scene.raw.introduce();
+    scene.raw.send(scene.raw.next(Header::ACTIVATION), "abcd");
+    scene.raw.send_frames({"efgh"});
+  }
+  SUBCASE("a header where a fragment is missing") {
+    scene.raw.introduce();
+    auto first = scene.raw.next(Header::ACTIVATION);
+    first.set_payload_bytes(kFragment + 8);
+    scene.raw.send(first, std::string(kFragment, 'x'));
+    scene.raw.send(scene.raw.next(Header::ACTIVATION), "12345678");
+  }
+  scene.check_refused("frames that are not a header and its payload");
+}
+
+TEST_CASE("tensor_channel: fragments are exactly as long as the header promised") {
+  Scene scene;
+  scene.raw.introduce();
+  auto header = scene.raw.next(Header::ACTIVATION);
+  SUBCASE("one, too short") {
+    header.set_payload_bytes(8);
+    scene.raw.send(header, "1234567");
+    scene.check_refused("fragment of 7 bytes in place of 8");
+  }
+  SUBCASE("one, too long") {
+    header.set_payload_bytes(8);
+    scene.raw.send(header, "123456789");
+    scene.check_refused("fragment of 9 bytes in place of 8");
+  }
+  SUBCASE("the first of several, too short") {
+    header.set_payload_bytes(kFragment + 8);
+    scene.raw.send(header, std::string(kFragment - 8, 'x'));
+    scene.check_refused("in place of 262144");
+  }
+  SUBCASE("the last of several, too long") {
+    header.set_payload_bytes(kFragment + 8);
+    scene.raw.send(header, std::string(kFragment, 'x'));
+    scene.raw.send_frames({"123456789"});
+    scene.check_refused("fragment of 9 bytes in place of 8");
+  }
+}
+
+TEST_CASE("tensor_channel: a payload is whole at every length around the fragments") {
+  Scene scene;
+  scene.raw.introduce();
+  const std::size_t lengths[] = {0, 1, kFragment - 1, kFragment, kFragment + 1, 3 * kFragment};
+  for (const std::size_t length : lengths) {
+    std::string payload(length, '\0');
+    for (std::size_t i = 0; i < length; ++i) payload[i] = static_cast<char>(i * 31 + i / 4096);
+    auto header = scene.raw.next(Header::ACTIVATION);
+    header.set_payload_bytes(length);
+    scene.raw.send(header, payload.substr(0, kFragment));
+    for (std::size_t at = kFragment; at < length; at += kFragment) {
+      scene.raw.send_frames({payload.substr(at, kFragment)});
+    }
+    const std::size_t before = scene.acceptor.received.size();
+    REQUIRE(run_until(scene.loop, [&] { return scene.acceptor.received.size() == before + 1; }));
+    const auto bytes = scene.acceptor.received.back().second.bytes;
+    CAPTURE(length);
+    REQUIRE(bytes.size() == length);
+    CHECK(std::equal(bytes.begin(), bytes.end(), std::as_bytes(std::span(payload)).begin()));
+  }
+  CHECK(scene.acceptor.errors.empty());
 }
 
 TEST_CASE("tensor_channel: a header that makes no sense is refused") {
@@ -160,21 +224,32 @@ TEST_CASE("tensor_channel: a header that makes no sense is refused") {
   scene.check_refused("tensor header refused");
 }
 
-TEST_CASE("tensor_channel: a frame over the limit is a lost connection, not an allocation") {
+TEST_CASE("tensor_channel: a payload over the limit is refused before there is memory for it") {
   boost::asio::io_context loop;
   zmq::context_t context;
   TensorChannel::Options options;
-  options.max_payload_bytes = 1 << 20;
+  options.max_payload_bytes = 1000;
   Worker acceptor(context, loop, 0, std::move(options));
   RawWorker raw(context, acceptor, 2);
   raw.introduce();
-  raw.send(raw.next(Header::ACTIVATION), std::string(1 << 20, 'x'));
+  raw.send(raw.next(Header::ACTIVATION), std::string(1000, 'x'));
   REQUIRE(run_until(loop, [&] { return acceptor.received.size() == 1; }));
   CHECK(acceptor.errors.empty());
-  raw.send(raw.next(Header::ACTIVATION), std::string((1 << 20) + 4096, 'x'));
+  raw.send(raw.next(Header::ACTIVATION), std::string(1001, 'x'));
   REQUIRE(run_until(loop, [&] { return !acceptor.errors.empty(); }));
-  CHECK(acceptor.failed_with("the connection to stage 2 was lost"));
+  CHECK(acceptor.failed_with("announced a payload of 1001 bytes; at most 1000 are taken"));
   CHECK(acceptor.received.size() == 1);
+}
+
+TEST_CASE("tensor_channel: a frame larger than a fragment costs the peer its connection") {
+  Scene scene;
+  scene.raw.introduce();
+  auto header = scene.raw.next(Header::ACTIVATION);
+  scene.raw.send(header, std::string(kFragment + 4096, 'x'));
+  REQUIRE(run_until(scene.loop, [&] { return !scene.acceptor.errors.empty(); }));
+  CHECK(scene.acceptor.failed_with("the connection to stage 2 was lost"));
+  CHECK(scene.acceptor.errors[0].second.kind == ErrorKind::kLost);
+  CHECK(scene.acceptor.received.empty());
 }
 
 TEST_CASE("tensor_channel: keys that nobody announced, and bytes that are no handshake, stay out") {

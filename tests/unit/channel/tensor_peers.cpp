@@ -72,6 +72,7 @@ wire::TensorHeader RawWorker::next(wire::TensorHeader::Kind kind) {
 }
 
 void RawWorker::send(wire::TensorHeader header, const std::string& payload) {
+  if (header.payload_bytes() == 0) header.set_payload_bytes(payload.size());
   send_frames({header.SerializeAsString(), payload});
 }
 

@@ -21,6 +21,7 @@ inline wire::JobStatus job_status(wire::JobState state, std::uint64_t steps) {
     wire::Stage& stage = *status.mutable_plan()->add_stages();
     stage.set_node(node);
     stage.set_device("cpu");
+    stage.set_estimated_memory_bytes(60'000'000);
   }
   status.mutable_plan()->mutable_stages(0)->add_operators("wte");
   status.mutable_plan()->mutable_stages(0)->add_operators("h.0");

@@ -46,9 +46,11 @@ TEST_CASE("summary: a whole run") {
     "step_times_s": [0.5, 0.5],
     "stages": [
       {"stage": 0, "node": "a", "device": "cpu", "operators": 2, "operator_ids": ["wte", "h.0"],
-       "parameters": 1000000, "peak_memory_bytes": 64000000, "compute_s_per_microbatch": 0.125},
+       "parameters": 1000000, "estimated_memory_bytes": 60000000,
+       "peak_memory_bytes": 64000000, "compute_s_per_microbatch": 0.125},
       {"stage": 1, "node": "b", "device": "cpu", "operators": 1, "operator_ids": ["loss"],
-       "parameters": 1000001, "peak_memory_bytes": 64000001, "compute_s_per_microbatch": 0.125}],
+       "parameters": 1000001, "estimated_memory_bytes": 60000000,
+       "peak_memory_bytes": 64000001, "compute_s_per_microbatch": 0.125}],
     "links": [
       {"from": 0, "to": 1, "from_node": "a", "to_node": "b", "direction": "forward",
        "bytes_sent": 1500000, "dense_bytes": 1490000},

@@ -24,7 +24,7 @@ struct Examples : TemporaryFolder {
     std::filesystem::copy(std::filesystem::path(LONGHAUL_SOURCE_DIR) / "deploy/examples", folder(),
                           std::filesystem::copy_options::recursive);
     for (const char* file :
-         {"gpt2/vocab.json", "gpt2/merges.txt", "sotu/a.txt", "moby-dick/a.txt"}) {
+         {"gpt2/vocab.json", "gpt2/merges.txt", "text/sotu/a.txt", "text/moby-dick.txt"}) {
       write(std::filesystem::path("build/inputs") / file, "");
     }
   }

@@ -177,6 +177,30 @@ TEST_CASE("job: a tokenizer is needed for text, not for tokens") {
         "3:58: $/empty has neither tokenizer.json nor vocab.json and merges.txt");
 }
 
+TEST_CASE("job: a model's own tokenizer is taken where the file names none") {
+  const Folder folder;
+  const auto loaded =
+      folder.load("model: {from: gpt2}\ndata: {train: text/a.txt, sequence_length: 8}\n" +
+                  std::string(kTraining));
+  REQUIRE(loaded.has_value());
+  CHECK(loaded->data().tokenizer() == folder.path().string() + "/gpt2");
+}
+
+TEST_CASE("job: wildcards in the folder's own name are no wildcards") {
+  const TemporaryFolder folder;
+  folder.write("a[b]*/t/1.bin", "1234");
+  folder.write("ab/t/2.bin", "1234");
+  folder.write("a[b]*/config.json", "{}");
+  const auto loaded =
+      load_job(folder.write("a[b]*/job.yaml",
+                            "model: {config: config.json}\n"
+                            "data: {train: ['t/../t/*.bin', './t/?.bin'], sequence_length: 8}\n" +
+                                std::string(kTraining)));
+  REQUIRE(loaded.has_value());
+  REQUIRE(loaded->data().train_size() == 1);
+  CHECK(loaded->data().train(0) == folder.path().string() + "/a[b]*/t/1.bin");
+}
+
 TEST_CASE("job: all errors of a file come at once, sorted") {
   const Folder folder;
   CHECK(folder.errors(R"(modle: {config: x}

@@ -53,14 +53,15 @@ TEST_CASE("coordinator: a failure is one line however the worker words it") {
   Fleet fleet(1);
   fleet.hello_all();
   const auto id = fleet.submit(1);
-  fleet.failed(0, wire::Failure::RESOURCE, "out of memory\nat here\tthere" + std::string(5000, 'x'));
+  fleet.failed(0, wire::Failure::RESOURCE, 
+               "out of memory\nat here\tthere" + std::string(5000, 'x'));
   const auto message = fleet.job(id).failure().message();
   CHECK(message.find('\n') == std::string::npos);
   CHECK(message.size() <= 2000);
   CHECK(message.starts_with("stage 0 (node-1): out of memory at here there"));
 }
 
-TEST_CASE("coordinator: a node is lost after five heartbeat intervals of silence, its job with it") {
+TEST_CASE("coordinator: a node is lost after five silent heartbeat intervals, its job with it") {
   Fleet fleet(2);
   fleet.hello_all();
   const auto id = fleet.submit(2);
@@ -251,7 +252,7 @@ TEST_CASE("coordinator: after a restart the plan's epoch goes on from the store"
   CHECK(fleet.started("node-1").back().plan().epoch() == 2);
 }
 
-TEST_CASE("coordinator: a node that does not come back after a restart is lost by the usual deadline") {
+TEST_CASE("coordinator: a node that is not back after a restart is lost by the usual deadline") {
   Fleet fleet(2);
   fleet.hello_all();
   const auto id = fleet.submit(2);

@@ -90,7 +90,7 @@ TEST_CASE("coordinator: a job trains once every stage is linked, and is done whe
   CHECK(fleet.node("node-2").state() == wire::READY);
 }
 
-TEST_CASE("coordinator: a step is committed when every stage reported it, with the last one's loss") {
+TEST_CASE("coordinator: a step is committed when all stages reported it, with the last's loss") {
   Fleet fleet(2);
   fleet.hello_all();
   const auto id = fleet.submit(2);
@@ -271,7 +271,7 @@ TEST_CASE("coordinator: cancelling what has ended, or never was, is refused with
         "there is no job 'job-9': see `longhaul job list`");
 }
 
-TEST_CASE("coordinator: an export is asked of stage 0 while the job trains, and told when it is there") {
+TEST_CASE("coordinator: an export is asked of stage 0 while a job trains, told when it is there") {
   Fleet fleet(2);
   fleet.hello_all();
   const auto id = fleet.submit(2);

@@ -13,7 +13,7 @@ namespace {
 
 struct Folder {
   Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "longhaul-store-XXXXXX").string();
+    auto pattern = (std::filesystem::temp_directory_path() / "longhaul-store-XXXXXX").string();
     REQUIRE(mkdtemp(pattern.data()) != nullptr);
     path = pattern;
   }
@@ -93,7 +93,9 @@ TEST_CASE("sqlite store: a job's history is bounded, and read from any index") {
   auto store = std::move(SqliteStore::open(folder.path / "state.sqlite").value());
   REQUIRE(store->commit(one_job()).has_value());
   Transition many;
-  for (std::uint64_t i = 0; i < kKeptEventsPerJob + 10; ++i) many.events.emplace_back("job-3", event(i));
+  for (std::uint64_t i = 0; i < kKeptEventsPerJob + 10; ++i) {
+    many.events.emplace_back("job-3", event(i));
+  }
   REQUIRE(store->commit(many).has_value());
   const auto all = store->events("job-3", 0).value();
   REQUIRE(all.size() == kKeptEventsPerJob);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <thread>
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,11 +108,16 @@ TEST_CASE("child process: a grandchild that keeps the pipes open does not hide t
 }
 
 TEST_CASE("child process: it has a process group of its own, inherits nothing, and dies with us") {
-  Shell shell("ps -o pgid= -p $$ | tr -d ' '; echo $$; ls /proc/$$/fd | tr '\\n' ' '; read forever");
-  REQUIRE(run_until(shell.loop, [&] { return shell.exit.has_value(); }));
-  REQUIRE(shell.output.size() >= 2);
+  const int leaked = open("/dev/null", O_RDONLY);  // not marked close-on-exec
+  Shell shell("cut -d' ' -f5 /proc/$$/stat; echo $$; test -e /proc/$$/fd/" +
+              std::to_string(leaked) + " || echo closed");
+  REQUIRE(shell.wait());
+  close(leaked);
+  REQUIRE(shell.output.size() == 3);
   CHECK(shell.output[0] == shell.output[1]);
-  // A middle process starts a grandchild through ChildProcess and is killed: the grandchild goes too.
+  CHECK(shell.output[2] == "closed");
+  // A middle process starts a grandchild through ChildProcess and is killed: the grandchild goes
+  // too.
   int pipe_ends[2];
   REQUIRE(pipe(pipe_ends) == 0);
   const pid_t middle = fork();
