@@ -66,7 +66,7 @@ class BadInput(SystemTest):
         letters = [chr(c) for c in (*range(33, 127), *range(161, 173), *range(174, 256))]
         letters += [chr(256 + i) for i in range(256 - len(letters))]
         pairs = [("a", letter) for letter in letters[:40]]
-        vocabulary = letters + [a + b for a, b in pairs]
+        vocabulary = [*letters, *(a + b for a, b in pairs), "<|endoftext|>"]
         (tokenizer / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(vocabulary)}))
         (tokenizer / "merges.txt").write_text("\n".join(f"{a} {b}" for a, b in pairs) + "\n")
         (self.folder / "text.txt").write_text("some words of text " * 2000)
