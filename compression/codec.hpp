@@ -25,8 +25,8 @@ enum class Codec : std::uint32_t {
 [[nodiscard]] std::uint64_t checksum(std::span<const std::byte> payload) noexcept;
 
 // Dense codecs copy nothing: the payload is the tensor's memory, contiguous and row-major. This is
-// the receiver's check that a payload holds exactly `elements` of them; the payload may then be read
-// in place. An error too if `codec` is not dense.
+// the receiver's check that a payload holds exactly `elements` of them; the payload may then be
+// read in place. An error too if `codec` is not dense.
 struct DenseSize {
   std::size_t elements = 0;
   std::size_t payload_bytes = 0;
@@ -38,8 +38,8 @@ struct DenseSize {
 [[nodiscard]] Result<std::vector<std::byte>> encode_integers(std::span<const std::int64_t> values);
 
 // Fills the whole of `out`, whose length the receiver knows from the header's shape. Refuses a
-// payload that holds more or fewer values, or a negative one; allocates at most 8 * out.size() bytes
-// whatever the payload says. After an error `out` is unspecified.
+// payload that holds more or fewer values, or a negative one; allocates at most 8 * out.size()
+// bytes whatever the payload says. After an error `out` is unspecified.
 [[nodiscard]] Result<void> decode_integers(std::span<const std::byte> payload,
                                            std::span<std::int64_t> out);
 

@@ -21,8 +21,9 @@ inline constexpr std::size_t kMaximumNameBytes = 256;
 // whose name it is ("operator").
 [[nodiscard]] Result<void> check_name(std::string_view what, std::string_view name);
 
-// The candidate with the smallest edit distance (two neighbours swapped are one edit), if that is at most a third of the name's length
-// (at least 1); the first of equals; empty if none is near or the name is over 64 bytes.
+// The candidate with the smallest edit distance (two neighbours swapped are one edit), if that is
+// at most a third of the name's length (at least 1); the first of equals; empty if none is near or
+// the name is over 64 bytes.
 [[nodiscard]] std::string_view nearest_name(std::string_view name,
                                             std::span<const std::string_view> candidates);
 

@@ -57,18 +57,22 @@ void AdamW::apply(const Update& update) {
     StageParameter& entry = parameters_.parameters()[i];
     const std::int64_t elements = entry.master.numel();
     const std::int64_t block = block_elements(entry.master);
-    at::parallel_for(0, (elements + block - 1) / block, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t b = begin; b < end; ++b) {
-        apply_block(update, entry, moments_[i], b * block, std::min(block, elements - b * block));
-      }
-    });
+    at::parallel_for(0, (elements + block - 1) / block, 1,
+                     [&](std::int64_t begin, std::int64_t end) {
+                       for (std::int64_t b = begin; b < end; ++b) {
+                         apply_block(update, entry, moments_[i], b * block,
+                                     std::min(block, elements - b * block));
+                       }
+                     });
   }
   parameters_.refresh_working_copies();
 }
 
 void AdamW::apply_block(const Update& update, StageParameter& entry, Moments& moments,
                         std::int64_t first, std::int64_t count) const {
-  const auto block = [&](const at::Tensor& tensor) { return tensor.view({-1}).narrow(0, first, count); };
+  const auto block = [&](const at::Tensor& tensor) {
+    return tensor.view({-1}).narrow(0, first, count);
+  };
   at::Tensor parameter = block(entry.master);
   at::Tensor gradient = block(entry.uses.front().gradient);
   at::Tensor mean = block(moments.mean);

@@ -41,8 +41,8 @@ class AdamW {
   [[nodiscard]] std::vector<Moments>& moments() { return moments_; }
 
  private:
-  void apply_block(const Update& update, StageParameter& entry, Moments& moments, std::int64_t first,
-                   std::int64_t count) const;
+  void apply_block(const Update& update, StageParameter& entry, Moments& moments,
+                   std::int64_t first, std::int64_t count) const;
 
   ParameterStore& parameters_;
   wire::Optimizer settings_;

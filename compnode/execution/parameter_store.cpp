@@ -40,7 +40,8 @@ ParameterStore::ParameterStore(const proto::Graph& graph, const proto::Plan& pla
   for (const proto::ParameterIndex index : proto::stage_parameters(graph, plan, stage)) {
     const proto::Parameter& parameter = graph.parameters[index.value];
     StageParameter entry{index, at::zeros(parameter.shape, fp32), {}, {}};
-    entry.working = options.precision == at::kFloat ? entry.master : entry.master.to(options.precision);
+    entry.working =
+        options.precision == at::kFloat ? entry.master : entry.master.to(options.precision);
     for (const proto::OperatorIndex op : plan.stages[stage.value].operators) {
       for (const proto::ParameterIndex used : graph.operators[op.value].parameters) {
         if (used != index) continue;

@@ -54,7 +54,8 @@ LONGHAUL_VECTOR_CLONES void fill_mask(std::uint8_t* mask, std::uint32_t begin, s
 
 LONGHAUL_VECTOR_CLONES void masked_scale(const float* values, const std::uint8_t* mask, float scale,
                                          float* out, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) out[i] = values[i] * (static_cast<float>(mask[i]) * scale);
+  for (std::int64_t i = 0; i < count; ++i)
+    out[i] = values[i] * (static_cast<float>(mask[i]) * scale);
 }
 
 }  // namespace

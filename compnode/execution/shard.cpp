@@ -69,7 +69,8 @@ void Shard::find_boundaries(const proto::Plan& plan, proto::StageIndex stage) {
 void Shard::plan_releases() {
   std::unordered_map<ValueIndex, std::size_t> last_reader;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    for (const ValueIndex value : graph_.operators[nodes_[i].index.value].inputs) last_reader[value] = i;
+    for (const ValueIndex value : graph_.operators[nodes_[i].index.value].inputs)
+      last_reader[value] = i;
   }
   for (const auto& [value, reader] : last_reader) {
     if (!std::binary_search(outputs_.begin(), outputs_.end(), value)) {
@@ -97,7 +98,8 @@ std::vector<at::Tensor> Shard::parameters_of(const Node& node) {
   return tensors;
 }
 
-at::Tensor Shard::run_node(const Node& node, const Values& values, ExecutionPoint point, Kept* kept) {
+at::Tensor Shard::run_node(const Node& node, const Values& values, ExecutionPoint point,
+                           Kept* kept) {
   std::vector<at::Tensor> inputs;
   for (const ValueIndex value : graph_.operators[node.index.value].inputs) {
     inputs.push_back(values.at(value));

@@ -79,7 +79,8 @@ class Shard {
 
   void find_boundaries(const proto::Plan& plan, proto::StageIndex stage);
   void plan_releases();
-  at::Tensor run_node(const Node& node, const std::unordered_map<proto::ValueIndex, at::Tensor>& values,
+  at::Tensor run_node(const Node& node,
+                      const std::unordered_map<proto::ValueIndex, at::Tensor>& values,
                       ExecutionPoint point, Kept* kept);
   std::vector<at::Tensor> parameters_of(const Node& node);
   void weight_gradients(const Node& node, const at::Tensor& output_gradient, Kept& kept);

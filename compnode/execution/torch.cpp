@@ -120,7 +120,8 @@ std::uint64_t tensor_memory_now() {
   std::int64_t bytes = memory_now.load(std::memory_order_relaxed);
 #ifdef LONGHAUL_CUDA
   for (const auto& device : cuda_devices()) {
-    const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(parse_device(device.name).index());
+    const auto stats =
+        c10::cuda::CUDACachingAllocator::getDeviceStats(parse_device(device.name).index());
     bytes += stats.allocated_bytes[0].current;
   }
 #endif
@@ -131,7 +132,8 @@ std::uint64_t tensor_memory_peak() {
   std::int64_t bytes = memory_peak.load(std::memory_order_relaxed);
 #ifdef LONGHAUL_CUDA
   for (const auto& device : cuda_devices()) {
-    const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(parse_device(device.name).index());
+    const auto stats =
+        c10::cuda::CUDACachingAllocator::getDeviceStats(parse_device(device.name).index());
     bytes += stats.allocated_bytes[0].peak;
   }
 #endif

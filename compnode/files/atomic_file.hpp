@@ -25,7 +25,8 @@ class AtomicFile {
   // Buffered.
   [[nodiscard]] proto::Result<void> append(std::span<const std::byte> bytes);
   // Replaces bytes appended before, all of them there already.
-  [[nodiscard]] proto::Result<void> overwrite(std::uint64_t offset, std::span<const std::byte> bytes);
+  [[nodiscard]] proto::Result<void> overwrite(std::uint64_t offset,
+                                              std::span<const std::byte> bytes);
   // Syncs the file, renames it over `path`, and syncs the folder.
   [[nodiscard]] proto::Result<void> commit();
 

@@ -15,7 +15,8 @@ DataFeed::Batch read_batch(const TokenDataset& data, Split split, std::int64_t s
       return std::span<std::int64_t>(tensor.data_ptr<std::int64_t>() + i * length,
                                      static_cast<std::size_t>(length));
     };
-    data.read(split, index_of(static_cast<std::uint64_t>(i)), row(batch.tokens), row(batch.targets));
+    data.read(split, index_of(static_cast<std::uint64_t>(i)), row(batch.tokens),
+              row(batch.targets));
   }
   return batch;
 }
@@ -28,7 +29,8 @@ DataFeed::Batch DataFeed::training(std::uint64_t cursor, proto::MicroBatchIndex 
                     [&](std::uint64_t i) { return sampler_.sequence_at(first + i); });
 }
 
-DataFeed::Batch DataFeed::holdout(proto::MicroBatchIndex micro_batch, std::int64_t sequences) const {
+DataFeed::Batch DataFeed::holdout(proto::MicroBatchIndex micro_batch,
+                                  std::int64_t sequences) const {
   const std::uint64_t first = std::uint64_t{micro_batch.value} * options_.micro_batch_size;
   return read_batch(data_, Split::kHoldout, sequences, [&](std::uint64_t i) { return first + i; });
 }

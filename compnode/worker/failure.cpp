@@ -24,7 +24,8 @@ proto::Error error_of(const std::exception_ptr& exception) {
     const std::string message = first_line(error.what_without_backtrace());
     const bool memory = message.find("allocate") != std::string::npos ||
                         message.find("out of memory") != std::string::npos;
-    return {memory ? proto::ErrorKind::kResource : proto::ErrorKind::kInternal, "LibTorch: " + message};
+    return {memory ? proto::ErrorKind::kResource : proto::ErrorKind::kInternal,
+            "LibTorch: " + message};
   } catch (const std::exception& error) {
     return {proto::ErrorKind::kInternal, first_line(error.what())};
   } catch (...) {
@@ -36,12 +37,24 @@ wire::Failure failure_of(const proto::Error& error) {
   wire::Failure failure;
   failure.set_message(error.message);
   switch (error.kind) {
-    case proto::ErrorKind::kInternal: failure.set_kind(wire::Failure::INTERNAL); break;
-    case proto::ErrorKind::kConfiguration: failure.set_kind(wire::Failure::CONFIGURATION); break;
-    case proto::ErrorKind::kLost: failure.set_kind(wire::Failure::LOST); break;
-    case proto::ErrorKind::kNumeric: failure.set_kind(wire::Failure::NUMERIC); break;
-    case proto::ErrorKind::kCancelled: failure.set_kind(wire::Failure::CANCELLED); break;
-    case proto::ErrorKind::kResource: failure.set_kind(wire::Failure::RESOURCE); break;
+    case proto::ErrorKind::kInternal:
+      failure.set_kind(wire::Failure::INTERNAL);
+      break;
+    case proto::ErrorKind::kConfiguration:
+      failure.set_kind(wire::Failure::CONFIGURATION);
+      break;
+    case proto::ErrorKind::kLost:
+      failure.set_kind(wire::Failure::LOST);
+      break;
+    case proto::ErrorKind::kNumeric:
+      failure.set_kind(wire::Failure::NUMERIC);
+      break;
+    case proto::ErrorKind::kCancelled:
+      failure.set_kind(wire::Failure::CANCELLED);
+      break;
+    case proto::ErrorKind::kResource:
+      failure.set_kind(wire::Failure::RESOURCE);
+      break;
   }
   return failure;
 }

@@ -50,7 +50,8 @@ std::int64_t context_length(const proto::Graph& graph) {
   return 0;
 }
 
-std::int64_t choose(at::Tensor scores, const wire::GenerateRequest& request, at::Generator& generator) {
+std::int64_t choose(at::Tensor scores, const wire::GenerateRequest& request,
+                    at::Generator& generator) {
   if (request.temperature() <= 0.0) return scores.argmax().item<std::int64_t>();
   scores = scores.div(request.temperature());
   if (request.top_k() > 0 && request.top_k() < scores.numel()) {
@@ -60,11 +61,13 @@ std::int64_t choose(at::Tensor scores, const wire::GenerateRequest& request, at:
   return at::multinomial(at::softmax(scores, 0), 1, false, generator).item<std::int64_t>();
 }
 
-at::Tensor next_scores(const proto::Graph& graph, Shard& shard, const std::vector<std::int64_t>& ids) {
+at::Tensor next_scores(const proto::Graph& graph, Shard& shard,
+                       const std::vector<std::int64_t>& ids) {
   const std::int64_t context = context_length(graph);
   const auto count = static_cast<std::int64_t>(ids.size());
   const std::int64_t length = context == 0 ? count : std::min(count, context);
-  const at::Tensor tokens = at::tensor(ids, at::kLong).narrow(0, count - length, length).unsqueeze(0);
+  const at::Tensor tokens =
+      at::tensor(ids, at::kLong).narrow(0, count - length, length).unsqueeze(0);
   std::vector<ValueTensor> inputs;
   for (std::uint32_t i = 0; i < graph.data_inputs.size(); ++i) {
     inputs.push_back({proto::ValueIndex{i}, tokens});  // targets are read by the loss alone
@@ -80,8 +83,9 @@ int generate_command() {
   set_compute_threads(static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
   const proto::Graph graph = proto::Graph::from_wire(request.graph()).value();
   if (!graph.logits) {
-    throw proto::Failed(proto::configuration_error(
-        "the graph names no `logits`, so that nothing can be sampled from it; name their operator"));
+    throw proto::Failed(
+        proto::configuration_error("the graph names no `logits`, so that nothing can be sampled "
+                                   "from it; name their operator"));
   }
   const Tokenizer tokenizer = Tokenizer::load(request.folder()).value();
   const ModelWeights weights = ModelWeights::open(request.folder(), graph).value();

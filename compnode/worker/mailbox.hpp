@@ -47,8 +47,8 @@ class Mailbox {
   // False if a message of this key is waiting already: the peer does not keep to the protocol.
   [[nodiscard]] bool put(MessageKey key, Message message);
 
-  // Waits for the message. Throws proto::Failed with the error of close() or lose(), once no message
-  // of this key is there.
+  // Waits for the message. Throws proto::Failed with the error of close() or lose(), once no
+  // message of this key is there.
   [[nodiscard]] Message take(const MessageKey& key);
 
   // Every take(), waiting or to come, fails with the first error given.

@@ -30,7 +30,8 @@ Result<void> load_weights(PreparedStage& stage) {
   return {};
 }
 
-void copy_state(const Checkpoint& checkpoint, StateRole role, const std::string& name, at::Tensor& to) {
+void copy_state(const Checkpoint& checkpoint, StateRole role, const std::string& name,
+                at::Tensor& to) {
   at::Tensor host = at::empty(to.sizes(), at::kFloat);
   read_f32(checkpoint.state(role, name),
            {host.data_ptr<float>(), static_cast<std::size_t>(host.numel())})
@@ -68,10 +69,10 @@ Result<void> check_checkpoint_folder(const wire::Job& job) {
   const auto steps = checkpoint_steps(folder);
   if (!steps) return steps.error();
   if (steps->empty()) return {};
-  return proto::configuration_error(
-      fmt::format("{}: holds checkpoints of an earlier run, the newest of step {}; continue it with "
-                  "--resume {}, or name another checkpoint.directory, or remove that one",
-                  folder, steps->back(), folder));
+  return proto::configuration_error(fmt::format(
+      "{}: holds checkpoints of an earlier run, the newest of step {}; continue it with "
+      "--resume {}, or name another checkpoint.directory, or remove that one",
+      folder, steps->back(), folder));
 }
 
 proto::ShapeBinding binding_of(const wire::Job& job) {
@@ -83,7 +84,8 @@ Result<void> open_data(PreparedStage& stage) {
   if (!stage.plan.stages[stage.stage.value].has_data) return {};
   const auto vocabulary = vocabulary_size(stage.graph, stage.shapes);
   if (!vocabulary) return vocabulary.error();
-  auto data = TokenDataset::open(stage.job.data(), {.vocabulary_size = *vocabulary, .progress = {}});
+  auto data =
+      TokenDataset::open(stage.job.data(), {.vocabulary_size = *vocabulary, .progress = {}});
   if (!data) return data.error();
   stage.data.emplace(std::move(*data));
   return {};
@@ -98,15 +100,17 @@ Result<void> load_state(PreparedStage& stage) {
 
 }  // namespace
 
-Result<std::int64_t> vocabulary_size(const proto::Graph& graph, const std::vector<proto::Shape>& shapes) {
+Result<std::int64_t> vocabulary_size(const proto::Graph& graph,
+                                     const std::vector<proto::Shape>& shapes) {
   if (graph.logits) return shapes[graph.value_of(*graph.logits).value].back();
   for (const proto::Operator& op : graph.operators) {
     if (op.kind == proto::OperatorKind::kEmbedding) {
       return graph.parameters[op.parameters.front().value].shape.front();
     }
   }
-  return proto::configuration_error("the graph names no `logits` and has no embedding, so that the "
-                                    "size of its vocabulary is unknown; name the logits' operator");
+  return proto::configuration_error(
+      "the graph names no `logits` and has no embedding, so that the "
+      "size of its vocabulary is unknown; name the logits' operator");
 }
 
 Result<std::unique_ptr<PreparedStage>> prepare(const wire::Assignment& assignment) {
@@ -149,7 +153,8 @@ std::vector<Error> preflight(const wire::SubmitJob& submission) {
   const wire::Job& job = submission.job();
   note(proto::validate_job(job));
   const auto graph = proto::Graph::from_wire(submission.graph());
-  if (!note(graph) || job.training().micro_batch() == 0 || job.data().sequence_length() == 0) return errors;
+  if (!note(graph) || job.training().micro_batch() == 0 || job.data().sequence_length() == 0)
+    return errors;
   const auto shapes = proto::infer_shapes(*graph, binding_of(job));
   if (!note(shapes)) return errors;
   if (!job.model().from().empty()) note(ModelWeights::open(job.model().from(), *graph));

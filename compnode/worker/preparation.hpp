@@ -36,7 +36,8 @@ struct PreparedStage {
   PreparedStage& operator=(const PreparedStage&) = delete;
 };
 
-[[nodiscard]] proto::Result<std::unique_ptr<PreparedStage>> prepare(const wire::Assignment& assignment);
+[[nodiscard]] proto::Result<std::unique_ptr<PreparedStage>> prepare(
+    const wire::Assignment& assignment);
 
 // What can be checked of a job on this host without starting anything: data, tokenizer, weights,
 // checkpoints, the export folder. Every error, in the order of the job file.

@@ -37,7 +37,8 @@ bool is_backward(wire::TensorHeader::Kind kind) { return kind == Kind::GRADIENT;
 
 }  // namespace
 
-StageLinks::StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options, Send send)
+StageLinks::StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options,
+                       Send send)
     : graph_(graph), plan_(plan), options_(std::move(options)), send_(std::move(send)) {
   for (const Boundary& boundary : proto::boundaries(graph, plan)) {
     if (boundary.to == options_.self) (boundary.data ? data_in_ : in_).push_back(boundary);
@@ -54,24 +55,31 @@ bool StageLinks::expects(const wire::TensorHeader& header) const {
     });
   };
   switch (header.kind()) {
-    case Kind::ACTIVATION: return matches(in_, true);
-    case Kind::GRADIENT: return matches(out_, false);
-    case Kind::DATA: return matches(data_in_, true);
+    case Kind::ACTIVATION:
+      return matches(in_, true);
+    case Kind::GRADIENT:
+      return matches(out_, false);
+    case Kind::DATA:
+      return matches(data_in_, true);
     case Kind::TIED_GRADIENT:
-    case Kind::PARAMETER: return true;  // named by the parameter; asked for by name only
+    case Kind::PARAMETER:
+      return true;  // named by the parameter; asked for by name only
     case Kind::STEP_NORMS:
-    case Kind::EVALUATED: return header.name().empty();
-    default: return false;
+    case Kind::EVALUATED:
+      return header.name().empty();
+    default:
+      return false;
   }
 }
 
 proto::Result<void> StageLinks::deliver(wire::TensorHeader header, proto::Payload payload) {
   MessageKey key = key_of(header);
   if (!expects(header)) {
-    return proto::Error{proto::ErrorKind::kInternal,
-                        fmt::format("stage {} sent a message that this stage does not expect: kind "
-                                    "{}, tensor '{}'",
-                                    header.from_stage(), static_cast<int>(header.kind()), header.name())};
+    return proto::Error{
+        proto::ErrorKind::kInternal,
+        fmt::format("stage {} sent a message that this stage does not expect: kind "
+                    "{}, tensor '{}'",
+                    header.from_stage(), static_cast<int>(header.kind()), header.name())};
   }
   if (!mailbox_.put(std::move(key), {std::move(header), std::move(payload)})) {
     return proto::Error{proto::ErrorKind::kInternal, "a peer sent the same tensor twice"};
@@ -80,11 +88,12 @@ proto::Result<void> StageLinks::deliver(wire::TensorHeader header, proto::Payloa
 }
 
 proto::Failed StageLinks::broken(const MessageKey& key, const std::string& why) const {
-  return proto::Failed({proto::ErrorKind::kInternal,
-                        fmt::format("link from stage {} to stage {}, step {}, micro-batch {}, tensor "
-                                    "'{}': {}",
-                                    key.from.value, options_.self.value, key.moment.step + 1,
-                                    key.moment.micro_batch.value, key.name, why)});
+  return proto::Failed(
+      {proto::ErrorKind::kInternal,
+       fmt::format("link from stage {} to stage {}, step {}, micro-batch {}, tensor "
+                   "'{}': {}",
+                   key.from.value, options_.self.value, key.moment.step + 1,
+                   key.moment.micro_batch.value, key.name, why)});
 }
 
 proto::Shape StageLinks::shape_of(proto::ValueIndex value, std::int64_t sequences) const {
@@ -122,7 +131,8 @@ void StageLinks::send_tensor(StageIndex to, wire::TensorHeader::Kind kind, const
   }
   header.set_checksum(compression::checksum(payload.bytes));
   count(to, kind,
-        {header.ByteSizeLong() + payload.bytes.size(), static_cast<std::uint64_t>(tensor.numel()) * 4});
+        {header.ByteSizeLong() + payload.bytes.size(),
+         static_cast<std::uint64_t>(tensor.numel()) * 4});
   send_(to, std::move(header), std::move(payload));
 }
 
@@ -141,18 +151,19 @@ at::Tensor StageLinks::receive_tensor(const MessageKey& key, const Expected& exp
   const auto elements = static_cast<std::size_t>(proto::element_count(expected.shape));
   if (expected.type == at::kLong) {
     at::Tensor integers = at::empty(expected.shape, at::kLong);
-    const auto decoded = compression::decode_integers(message.payload.bytes,
-                                                      {integers.data_ptr<std::int64_t>(), elements});
+    const auto decoded = compression::decode_integers(
+        message.payload.bytes, {integers.data_ptr<std::int64_t>(), elements});
     if (!decoded) throw broken(key, decoded.error().message);
     return integers.to(options_.device);
   }
-  const auto dense = compression::check_dense(codec_for(expected.type),
-                                              {elements, message.payload.bytes.size()});
+  const auto dense =
+      compression::check_dense(codec_for(expected.type), {elements, message.payload.bytes.size()});
   if (!dense) throw broken(key, dense.error().message);
   // The tensor is the message's own memory, for as long as anybody holds it.
   auto* data = const_cast<std::byte*>(message.payload.bytes.data());
-  return at::from_blob(data, expected.shape, [owner = std::move(message.payload.owner)](void*) {},
-                       at::TensorOptions().dtype(expected.type))
+  return at::from_blob(
+             data, expected.shape, [owner = std::move(message.payload.owner)](void*) {},
+             at::TensorOptions().dtype(expected.type))
       .to(options_.device);
 }
 
@@ -160,7 +171,8 @@ void StageLinks::send_outputs(const Moment& moment, const std::vector<ValueTenso
   for (const ValueTensor& output : outputs) {
     for (const Boundary& boundary : out_) {
       if (boundary.value != output.value) continue;
-      send_tensor(boundary.to, Kind::ACTIVATION, moment, graph_.value_name(output.value), output.tensor);
+      send_tensor(boundary.to, Kind::ACTIVATION, moment, graph_.value_name(output.value),
+                  output.tensor);
     }
   }
 }
@@ -174,14 +186,16 @@ std::vector<ValueTensor> StageLinks::receive_inputs(const Moment& moment, std::i
                                      {options_.precision, shape_of(boundary.value, sequences)})});
   }
   for (const Boundary& boundary : data_in_) {
-    inputs.push_back({boundary.value, receive_tensor({boundary.from, Kind::DATA, moment,
-                                                      graph_.value_name(boundary.value)},
-                                                     {at::kLong, shape_of(boundary.value, sequences)})});
+    inputs.push_back(
+        {boundary.value,
+         receive_tensor({boundary.from, Kind::DATA, moment, graph_.value_name(boundary.value)},
+                        {at::kLong, shape_of(boundary.value, sequences)})});
   }
   return inputs;
 }
 
-void StageLinks::send_input_gradients(const Moment& moment, const std::vector<ValueTensor>& gradients) {
+void StageLinks::send_input_gradients(const Moment& moment,
+                                      const std::vector<ValueTensor>& gradients) {
   for (const ValueTensor& gradient : gradients) {
     for (const Boundary& boundary : in_) {
       if (boundary.value != gradient.value) continue;
@@ -197,15 +211,16 @@ std::vector<ValueTensor> StageLinks::receive_output_gradients(const Moment& mome
                    [](const Boundary& a, const Boundary& b) { return a.to > b.to; });
   std::vector<ValueTensor> gradients;
   for (const Boundary& boundary : latest_first) {
-    gradients.push_back({boundary.value,
-                         receive_tensor({boundary.to, Kind::GRADIENT, moment,
-                                         graph_.value_name(boundary.value)},
-                                        {options_.precision, options_.shapes[boundary.value.value]})});
+    gradients.push_back(
+        {boundary.value,
+         receive_tensor({boundary.to, Kind::GRADIENT, moment, graph_.value_name(boundary.value)},
+                        {options_.precision, options_.shapes[boundary.value.value]})});
   }
   return gradients;
 }
 
-void StageLinks::send_data(const Moment& moment, const Boundary& boundary, const at::Tensor& integers) {
+void StageLinks::send_data(const Moment& moment, const Boundary& boundary,
+                           const at::Tensor& integers) {
   send_tensor(boundary.to, Kind::DATA, moment, graph_.value_name(boundary.value), integers);
 }
 
@@ -225,8 +240,8 @@ void StageLinks::send_parameter(const Moment& moment, const std::string& name,
   send_tensor(StageIndex{0}, Kind::PARAMETER, moment, name, parameter);
 }
 
-at::Tensor StageLinks::receive_parameter(const Moment& moment, StageIndex from, const std::string& name,
-                                         const proto::Shape& shape) {
+at::Tensor StageLinks::receive_parameter(const Moment& moment, StageIndex from,
+                                         const std::string& name, const proto::Shape& shape) {
   return receive_tensor({from, Kind::PARAMETER, moment, name}, {at::kFloat, shape});
 }
 

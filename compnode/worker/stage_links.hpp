@@ -17,8 +17,9 @@
 
 namespace longhaul::compnode {
 
-// Everything here runs on the executor's thread but for deliver() and reports(). Receiving waits; what
-// arrives damaged, in another shape, or not at all throws proto::Failed, which names link and tensor.
+// Everything here runs on the executor's thread but for deliver() and reports(). Receiving waits;
+// what arrives damaged, in another shape, or not at all throws proto::Failed, which names link and
+// tensor.
 class StageLinks {
  public:
   // Hands a message to the network; called on the executor's thread.
@@ -42,7 +43,8 @@ class StageLinks {
 
   // `sequences`: of this micro-batch, where it is not a whole one.
   void send_outputs(const Moment& moment, const std::vector<ValueTensor>& outputs);
-  [[nodiscard]] std::vector<ValueTensor> receive_inputs(const Moment& moment, std::int64_t sequences);
+  [[nodiscard]] std::vector<ValueTensor> receive_inputs(const Moment& moment,
+                                                        std::int64_t sequences);
   void send_input_gradients(const Moment& moment, const std::vector<ValueTensor>& gradients);
   // Contributions to the stage's outputs, latest stage first.
   [[nodiscard]] std::vector<ValueTensor> receive_output_gradients(const Moment& moment);
@@ -54,7 +56,8 @@ class StageLinks {
   void send_tied_gradient(std::uint64_t step, proto::StageIndex to, const std::string& name,
                           const at::Tensor& gradient);
   [[nodiscard]] at::Tensor receive_tied_gradient(std::uint64_t step, proto::StageIndex from,
-                                                 const std::string& name, const proto::Shape& shape);
+                                                 const std::string& name,
+                                                 const proto::Shape& shape);
   void send_parameter(const Moment& moment, const std::string& name, const at::Tensor& parameter);
   [[nodiscard]] at::Tensor receive_parameter(const Moment& moment, proto::StageIndex from,
                                              const std::string& name, const proto::Shape& shape);

@@ -45,7 +45,8 @@ TrainingLoop::TrainingLoop(PreparedStage& stage, StageLinks& links, Hooks hooks)
     holdout_sequences_ = wanted == 0 ? held_out : std::min(wanted, held_out);
   }
   for (std::uint32_t s = 0; s < stage_count(); ++s) {
-    for (const ParameterIndex parameter : proto::stage_parameters(stage.graph, stage.plan, StageIndex{s})) {
+    for (const ParameterIndex parameter :
+         proto::stage_parameters(stage.graph, stage.plan, StageIndex{s})) {
       if (owner_of(parameter).value == s) owned_[s].push_back(parameter);
     }
   }
@@ -71,7 +72,8 @@ StageIndex TrainingLoop::owner_of(ParameterIndex parameter) const {
     if (tied.parameter == parameter) return tied.stages.front();
   }
   for (const proto::Operator& op : stage_.graph.operators) {
-    if (std::find(op.parameters.begin(), op.parameters.end(), parameter) == op.parameters.end()) continue;
+    if (std::find(op.parameters.begin(), op.parameters.end(), parameter) == op.parameters.end())
+      continue;
     return stage_.plan.stage_of(*stage_.graph.find_operator(op.id));
   }
   LONGHAUL_ASSERT(false);
@@ -105,7 +107,8 @@ void TrainingLoop::run() {
     const std::uint64_t every = stage_.job.evaluation().every();
     if (done == training.steps() || (every > 0 && done % every == 0)) evaluate(done);
     const std::uint64_t checkpoint_every = stage_.job.checkpoint().every();
-    if (checkpoint_every > 0 && (done % checkpoint_every == 0 || done == training.steps())) checkpoint(done);
+    if (checkpoint_every > 0 && (done % checkpoint_every == 0 || done == training.steps()))
+      checkpoint(done);
   }
   if (checkpoints_) checkpoints_->drain();
   if (!stage_.job.export_directory().empty()) {
@@ -159,8 +162,12 @@ void TrainingLoop::run_schedule(std::uint64_t step, double& loss_sum) {
   for (const proto::Action& action : schedule) {
     const Moment moment{Phase::TRAINING, step, action.micro_batch};
     switch (action.kind) {
-      case proto::ActionKind::kForward: forward(moment, loss_sum); break;
-      case proto::ActionKind::kBackwardInput: backward_input(moment); break;
+      case proto::ActionKind::kForward:
+        forward(moment, loss_sum);
+        break;
+      case proto::ActionKind::kBackwardInput:
+        backward_input(moment);
+        break;
       case proto::ActionKind::kBackwardWeight: {
         const auto start = Clock::now();
         shard_.backward_weight(action.micro_batch);
@@ -192,7 +199,8 @@ std::vector<ValueTensor> TrainingLoop::inputs_of(const Moment& moment, std::int6
       inputs.push_back({value, (targets ? batch.targets : batch.tokens).to(stage_.device)});
     }
   }
-  for (ValueTensor& input : links_.receive_inputs(moment, sequences)) inputs.push_back(std::move(input));
+  for (ValueTensor& input : links_.receive_inputs(moment, sequences))
+    inputs.push_back(std::move(input));
   return inputs;
 }
 
@@ -212,8 +220,8 @@ void TrainingLoop::forward(const Moment& moment, double& loss_sum) {
 void TrainingLoop::backward_input(const Moment& moment) {
   const auto output_gradients = links_.receive_output_gradients(moment);
   const auto start = Clock::now();
-  const auto gradients = shard_.backward_input(moment.micro_batch, output_gradients,
-                                               1.0 / stage_.plan.micro_batches);
+  const auto gradients =
+      shard_.backward_input(moment.micro_batch, output_gradients, 1.0 / stage_.plan.micro_batches);
   compute_s_ += seconds_since(start);
   links_.send_input_gradients(moment, gradients);
 }
@@ -273,9 +281,10 @@ TrainingLoop::StepEnd TrainingLoop::agree(std::uint64_t step, double loss_sum) {
   StepEnd end;
   std::vector<double> norms(stage_.graph.parameters.size(), 0.0);
   for (std::uint32_t s = 0; s < stage_count(); ++s) {
-    const auto numbers = s == stage_.stage.value
-                             ? mine
-                             : links_.receive_numbers(moment, StageIndex{s}, kFirstNorm + owned_[s].size());
+    const auto numbers =
+        s == stage_.stage.value
+            ? mine
+            : links_.receive_numbers(moment, StageIndex{s}, kFirstNorm + owned_[s].size());
     end.loss += numbers[kLossSum];
     end.export_requested = end.export_requested || numbers[kExportRequested] != 0.0;
     if (s == 0) holdout_sequences_ = static_cast<std::uint64_t>(numbers[kHoldoutSequences]);
@@ -302,12 +311,13 @@ void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms
     point.seed = stage_.job.training().seed();
     point.step = step;
     point.first_sequence = std::uint64_t{m} * stage_.plan.micro_batch_size;
-    const auto result = shard_.forward(
-        moment.micro_batch, point, inputs, false, [&](proto::OperatorIndex op, const at::Tensor& out) {
-          if (first[0] == kNothing && !at::isfinite(out).all().item<bool>()) {
-            first = {static_cast<double>(m), static_cast<double>(op.value)};
-          }
-        });
+    const auto result =
+        shard_.forward(moment.micro_batch, point, inputs, false,
+                       [&](proto::OperatorIndex op, const at::Tensor& out) {
+                         if (first[0] == kNothing && !at::isfinite(out).all().item<bool>()) {
+                           first = {static_cast<double>(m), static_cast<double>(op.value)};
+                         }
+                       });
     links_.send_outputs(moment, result.outputs);
   }
   const Moment end{Phase::DIAGNOSIS, step, {}};
@@ -321,21 +331,24 @@ void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms
   std::string where;
   if (first[0] != kNothing) {
     const auto& op = stage_.graph.operators[static_cast<std::size_t>(first[1])];
-    where = fmt::format("the first operator to produce it is '{}', in micro-batch {}", op.id, first[0]);
+    where =
+        fmt::format("the first operator to produce it is '{}', in micro-batch {}", op.id, first[0]);
   } else {
-    const auto bad = std::find_if(norms.begin(), norms.end(), [](double n) { return !std::isfinite(n); });
+    const auto bad =
+        std::find_if(norms.begin(), norms.end(), [](double n) { return !std::isfinite(n); });
     what = "a gradient";
-    where = bad == norms.end() ? "the sum of the gradient norms overflowed"
-                               : fmt::format("the forward pass was finite, the gradient of '{}' is not",
-                                             stage_.graph.parameters[static_cast<std::size_t>(
-                                                                         bad - norms.begin())]
-                                                 .name);
+    where = bad == norms.end()
+                ? "the sum of the gradient norms overflowed"
+                : fmt::format(
+                      "the forward pass was finite, the gradient of '{}' is not",
+                      stage_.graph.parameters[static_cast<std::size_t>(bad - norms.begin())].name);
   }
-  throw proto::Failed({proto::ErrorKind::kNumeric,
-                       fmt::format("step {}: {} became NaN or infinite; {}; a lower learning rate, a "
-                                   "longer warm-up or clip_norm may help, and the last checkpoint is "
-                                   "sound",
-                                   step + 1, what, where)});
+  throw proto::Failed(
+      {proto::ErrorKind::kNumeric,
+       fmt::format("step {}: {} became NaN or infinite; {}; a lower learning rate, a "
+                   "longer warm-up or clip_norm may help, and the last checkpoint is "
+                   "sound",
+                   step + 1, what, where)});
 }
 
 void TrainingLoop::evaluate(std::uint64_t steps_done) {
@@ -345,7 +358,8 @@ void TrainingLoop::evaluate(std::uint64_t steps_done) {
   const StageIndex last = stage_.plan.last_stage();
   double weighted_loss = 0.0;
   for (std::uint64_t m = 0; m < count; ++m) {
-    const Moment moment{Phase::EVALUATION, steps_done, proto::MicroBatchIndex{static_cast<std::uint32_t>(m)}};
+    const Moment moment{Phase::EVALUATION, steps_done,
+                        proto::MicroBatchIndex{static_cast<std::uint32_t>(m)}};
     const auto sequences = static_cast<std::int64_t>(std::min(size, holdout_sequences_ - m * size));
     if (stage_.stage.value == 0 && !is_last() && m >= window) {
       Moment done = moment;
@@ -354,7 +368,8 @@ void TrainingLoop::evaluate(std::uint64_t steps_done) {
     }
     ExecutionPoint point;
     point.training = false;
-    const auto result = shard_.forward(moment.micro_batch, point, inputs_of(moment, sequences), false);
+    const auto result =
+        shard_.forward(moment.micro_batch, point, inputs_of(moment, sequences), false);
     links_.send_outputs(moment, result.outputs);
     if (!is_last()) continue;
     weighted_loss += result.loss.item<double>() * static_cast<double>(sequences);
@@ -375,10 +390,14 @@ void TrainingLoop::checkpoint(std::uint64_t steps_done) {
   snapshot.info = {steps_done, stage_.job.training().seed(), cursor_, fingerprint(stage_.graph),
                    stage_.job_id};
   snapshot.place = {stage_.stage.value, stage_count()};
-  const auto add = [&](StateRole role, const proto::Parameter& parameter, const at::Tensor& tensor) {
-    auto copy = std::make_shared<at::Tensor>(tensor.to(at::kCPU, tensor.scalar_type(), false, true));
-    const std::span<const float> values(copy->data_ptr<float>(), static_cast<std::size_t>(copy->numel()));
-    snapshot.tensors.push_back({state_name(role, parameter.name), f32_view(parameter.shape, values), copy});
+  const auto add = [&](StateRole role, const proto::Parameter& parameter,
+                       const at::Tensor& tensor) {
+    auto copy =
+        std::make_shared<at::Tensor>(tensor.to(at::kCPU, tensor.scalar_type(), false, true));
+    const std::span<const float> values(copy->data_ptr<float>(),
+                                        static_cast<std::size_t>(copy->numel()));
+    snapshot.tensors.push_back(
+        {state_name(role, parameter.name), f32_view(parameter.shape, values), copy});
   };
   for (std::size_t i = 0; i < stage_.parameters->parameters().size(); ++i) {
     const StageParameter& entry = stage_.parameters->parameters()[i];
@@ -409,8 +428,9 @@ void TrainingLoop::export_model_to(std::uint64_t steps_done, const std::string& 
                        ? stage_.parameters->parameter(index).master.to(at::kCPU)
                        : links_.receive_parameter(moment, owner, parameter.name, parameter.shape));
     parameters.push_back(
-        {parameter.name, f32_view(parameter.shape, {held.back().data_ptr<float>(),
-                                                    static_cast<std::size_t>(held.back().numel())})});
+        {parameter.name,
+         f32_view(parameter.shape,
+                  {held.back().data_ptr<float>(), static_cast<std::size_t>(held.back().numel())})});
   }
   ExportOptions options;
   options.folder = folder.empty() ? export_folder_ : folder;

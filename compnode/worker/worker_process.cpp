@@ -109,7 +109,8 @@ void WorkerProcess::on_control(wire::Envelope envelope) {
     assign(envelope.start_worker().assignment());
     return;
   }
-  if (!envelope.has_worker_command() || envelope.worker_command().epoch() != bootstrap_.epoch()) return;
+  if (!envelope.has_worker_command() || envelope.worker_command().epoch() != bootstrap_.epoch())
+    return;
   const wire::WorkerCommand& command = envelope.worker_command();
   if (command.has_begin() && stage_ && unlinked_.empty()) begin(command.begin());
   if (command.has_stop()) leave(0);
@@ -138,15 +139,18 @@ void WorkerProcess::assign(const wire::Assignment& assignment) {
        .self = self,
        .epoch = proto::PlanEpoch{assignment.plan().epoch()},
        .keys = tensor_keys_,
-       .on_message = [this](wire::TensorHeader header,
-                            proto::Payload payload) { on_tensor(std::move(header), std::move(payload)); },
+       .on_message =
+           [this](wire::TensorHeader header, proto::Payload payload) {
+             on_tensor(std::move(header), std::move(payload));
+           },
        .on_linked = [this](StageIndex peer) { on_linked(peer); },
        .on_error = [this](StageIndex peer, const Error& error) { on_link_error(peer, error); }});
   if (!opened) return fail(opened.error());
   channel_ = std::move(*opened);
   on_device([this, assignment] {
     if (assignment.stage() < static_cast<std::uint32_t>(assignment.plan().stages_size())) {
-      const std::uint32_t threads = assignment.plan().stages(static_cast<int>(assignment.stage())).threads();
+      const std::uint32_t threads =
+          assignment.plan().stages(static_cast<int>(assignment.stage())).threads();
       set_compute_threads(static_cast<int>(std::max<std::uint32_t>(1, threads)));
     }
     auto prepared = prepare(assignment).value();
@@ -162,10 +166,10 @@ void WorkerProcess::on_prepared() {
       stage_->graph, stage_->plan,
       StageLinks::Options{stage_->stage, stage_->device, stage_->precision, stage_->shapes},
       [this](StageIndex to, wire::TensorHeader header, proto::Payload payload) {
-        boost::asio::post(loop_, [this, to, header = std::move(header),
-                                  payload = std::move(payload)]() mutable {
-          channel_->send(to, std::move(header), std::move(payload));
-        });
+        boost::asio::post(
+            loop_, [this, to, header = std::move(header), payload = std::move(payload)]() mutable {
+              channel_->send(to, std::move(header), std::move(payload));
+            });
       });
   wire::WorkerEvent event;
   event.mutable_ready()->set_endpoint(channel_->endpoint());
@@ -209,10 +213,11 @@ void WorkerProcess::train() {
                                send_event(std::move(event));
                              });
                            },
-                       .export_request = [this] {
-                         const std::lock_guard lock(export_mutex_);
-                         return std::exchange(export_request_, std::nullopt);
-                       }});
+                       .export_request =
+                           [this] {
+                             const std::lock_guard lock(export_mutex_);
+                             return std::exchange(export_request_, std::nullopt);
+                           }});
     loop.run();
     boost::asio::post(loop_, [this] { leave(0); });
   });
@@ -266,8 +271,9 @@ int serve() {
   const std::string bytes{std::istreambuf_iterator<char>(std::cin), {}};
   wire::WorkerBootstrap bootstrap;
   if (bytes.empty() || !bootstrap.ParseFromString(bytes)) {
-    std::cerr << "longhaul-worker serve is started by longhaul-compnode, which says on standard input "
-                 "whom to serve; to train on this machine, use `longhaul run JOB.yaml --nodes N`\n";
+    std::cerr
+        << "longhaul-worker serve is started by longhaul-compnode, which says on standard input "
+           "whom to serve; to train on this machine, use `longhaul run JOB.yaml --nodes N`\n";
     return 2;
   }
   return WorkerProcess(std::move(bootstrap)).run();

@@ -22,8 +22,9 @@ class Summary {
 
   // Keys: job, id, state, failure (or null), first_step, steps (committed in this run), losses (one
   // per step; null where not finite), eval_loss (the last, or null), evaluations, tokens,
-  // tokens_per_s, step_time_s {median, p95} (nearest rank; null without steps), step_times_s, stages,
-  // links, bytes_sent, checkpoints, exported_to (or null). Pretty-printed, ends with a newline.
+  // tokens_per_s, step_time_s {median, p95} (nearest rank; null without steps), step_times_s,
+  // stages, links, bytes_sent, checkpoints, exported_to (or null). Pretty-printed, ends with a
+  // newline.
   [[nodiscard]] std::string to_json() const;
 
   // Writes to_json() to the file, whole or not at all. kResource if that is impossible.

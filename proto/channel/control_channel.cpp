@@ -14,8 +14,9 @@ static_assert(kMaxControlMessageBytes <= std::numeric_limits<int>::max(), "Proto
 
 Result<wire::Envelope> envelope_from_wire(std::span<const std::byte> frame) {
   if (frame.size() > kMaxControlMessageBytes) {
-    return Error{ErrorKind::kInternal, fmt::format("control message of {} bytes; at most {} are taken",
-                                                   frame.size(), kMaxControlMessageBytes)};
+    return Error{ErrorKind::kInternal,
+                 fmt::format("control message of {} bytes; at most {} are taken", frame.size(),
+                             kMaxControlMessageBytes)};
   }
   const google::protobuf::LogSilencer quiet;  // a peer must not be able to fill the log
   wire::Envelope envelope;

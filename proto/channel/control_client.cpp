@@ -81,8 +81,8 @@ Result<std::unique_ptr<ControlClient>> ControlClient::open(zmq::context_t& conte
                                                            boost::asio::io_context& loop,
                                                            Options options) {
   if (!is_z85_key(options.server_key)) {
-    return configuration_error(fmt::format("'{}' is not a server key: 40 Z85 characters are expected",
-                                           options.server_key));
+    return configuration_error(fmt::format(
+        "'{}' is not a server key: 40 Z85 characters are expected", options.server_key));
   }
   if (!is_z85_key(options.keys.public_key) || !is_z85_key(options.keys.secret_key)) {
     return configuration_error("the control client's own key pair is not one of CURVE");
@@ -93,7 +93,8 @@ Result<std::unique_ptr<ControlClient>> ControlClient::open(zmq::context_t& conte
     if (dialled.has_error()) return dialled.error();
     return std::unique_ptr<ControlClient>(new ControlClient(std::move(impl)));
   } catch (const zmq::error_t& error) {
-    return Error{ErrorKind::kResource, fmt::format("cannot open a control client: {}", error.what())};
+    return Error{ErrorKind::kResource,
+                 fmt::format("cannot open a control client: {}", error.what())};
   }
 }
 

@@ -98,7 +98,8 @@ Result<std::unique_ptr<ControlServer>> ControlServer::open(zmq::context_t& conte
     if (started.has_error()) return started.error();
     return std::unique_ptr<ControlServer>(new ControlServer(std::move(impl)));
   } catch (const zmq::error_t& error) {
-    return Error{ErrorKind::kResource, fmt::format("cannot open a control server: {}", error.what())};
+    return Error{ErrorKind::kResource,
+                 fmt::format("cannot open a control server: {}", error.what())};
   }
 }
 

@@ -116,15 +116,16 @@ Result<CurveKeyPair> load_key_pair(const std::filesystem::path& file) {
   if (::fstat(in.get(), &status) != 0) return file_error(file, std::strerror(errno));
   if (!S_ISREG(status.st_mode)) return file_error(file, "not a regular file");
   if ((status.st_mode & 077) != 0) {
-    return file_error(file, fmt::format("others can read the secret key; run chmod 600 {}",
-                                        file.string()));
+    return file_error(
+        file, fmt::format("others can read the secret key; run chmod 600 {}", file.string()));
   }
   const auto text = read_all(in.get(), file);
   if (text.has_error()) return text.error();
   CurveKeyPair pair{std::string(field(text.value(), "public:")),
                     std::string(field(text.value(), "secret:"))};
   if (!is_z85_key(pair.public_key) || !is_z85_key(pair.secret_key)) {
-    return file_error(file, "needs lines 'public: KEY' and 'secret: KEY' of 40 Z85 characters each");
+    return file_error(file,
+                      "needs lines 'public: KEY' and 'secret: KEY' of 40 Z85 characters each");
   }
   std::array<char, kZ85KeyLength + 1> derived{};
   if (zmq_curve_public(derived.data(), pair.secret_key.c_str()) != 0 ||

@@ -19,7 +19,8 @@ struct CurveKeyPair {
 
 // The file is YAML-like text, `public: ...` and `secret: ...`, mode 0600. save_ refuses to
 // overwrite; load_ refuses a file that others can read.
-[[nodiscard]] Result<void> save_key_pair(const std::filesystem::path& file, const CurveKeyPair& pair);
+[[nodiscard]] Result<void> save_key_pair(const std::filesystem::path& file,
+                                         const CurveKeyPair& pair);
 [[nodiscard]] Result<CurveKeyPair> load_key_pair(const std::filesystem::path& file);
 [[nodiscard]] Result<CurveKeyPair> load_or_make_key_pair(const std::filesystem::path& file);
 

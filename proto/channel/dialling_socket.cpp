@@ -28,20 +28,22 @@ void DiallingSocket::open() {
   } else {
     set_tcp_liveness(next->socket);
   }
-  next->monitor.emplace(context_, loop_, next->socket,
-                        SocketMonitor::Options{
-                            .events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
-                                      ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-                                      ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-                                      ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                                      ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED,
-                            .on_event = [this](SocketEvent event) { on_event(event); }});
+  next->monitor.emplace(
+      context_, loop_, next->socket,
+      SocketMonitor::Options{.events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                                       ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                                       ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                                       ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                                       ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_CLOSED,
+                             .on_event = [this](SocketEvent event) { on_event(event); }});
   next->watch.emplace(loop_, next->socket, options_.on_turn);
   connection_ = std::move(next);
   redialling_ = false;
 }
 
-Result<void> DiallingSocket::dial() { return connect_socket(connection_->socket, options_.endpoint); }
+Result<void> DiallingSocket::dial() {
+  return connect_socket(connection_->socket, options_.endpoint);
+}
 
 void DiallingSocket::on_event(SocketEvent event) {
   const std::string& where = options_.endpoint;
@@ -77,9 +79,10 @@ void DiallingSocket::on_event(SocketEvent event) {
 }
 
 std::string DiallingSocket::impostor() const {
-  return fmt::format("{} answers, but not as the Longhaul server with key {}: check the address, and "
-                     "the server's key here",
-                     options_.endpoint, options_.server_key);
+  return fmt::format(
+      "{} answers, but not as the Longhaul server with key {}: check the address, and "
+      "the server's key here",
+      options_.endpoint, options_.server_key);
 }
 
 void DiallingSocket::redial_later() {
@@ -97,7 +100,8 @@ void DiallingSocket::redial_later() {
 void DiallingSocket::close() {
   redial_.cancel();
   // Nothing that waits for a peer out of reach would be delivered within the linger.
-  if (connection_ && reported_ && !reported_->first) connection_->socket.set(zmq::sockopt::linger, 0);
+  if (connection_ && reported_ && !reported_->first)
+    connection_->socket.set(zmq::sockopt::linger, 0);
   connection_.reset();
 }
 

@@ -1,13 +1,14 @@
-// Non-blocking reads and writes on a ZeroMQ socket. A signal that interrupts one is not an error: the
-// call is repeated. Exceptions (zmq::error_t) mean that the context or socket was closed: our bug.
+// Non-blocking reads and writes on a ZeroMQ socket. A signal that interrupts one is not an error:
+// the call is repeated. Exceptions (zmq::error_t) mean that the context or socket was closed: our
+// bug.
 #pragma once
 
 #include <zmq.hpp>
 
 namespace longhaul::proto {
 
-// False if no message waits: then the edge of ZMQ_FD is reset as if ZMQ_EVENTS had been read, since a
-// non-blocking receive looks for input exactly as that does before it gives up. The frames of one
+// False if no message waits: then the edge of ZMQ_FD is reset as if ZMQ_EVENTS had been read, since
+// a non-blocking receive looks for input exactly as that does before it gives up. The frames of one
 // message arrive together.
 [[nodiscard]] bool receive_frame(zmq::socket_ref socket, zmq::message_t& frame);
 

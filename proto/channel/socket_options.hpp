@@ -21,8 +21,8 @@ struct SocketLimits {
 
 void set_limits(zmq::socket_ref socket, const SocketLimits& limits);
 
-// This side proves `keys`; the other end is let in by the ZAP domain. libzmq lets everybody in while
-// a context has no ZAP handler: messages without a verified_key() must be dropped.
+// This side proves `keys`; the other end is let in by the ZAP domain. libzmq lets everybody in
+// while a context has no ZAP handler: messages without a verified_key() must be dropped.
 void set_curve_server(zmq::socket_ref socket, const CurveKeyPair& keys, const std::string& domain);
 // This side proves `keys`; the other end has to prove `server_key`.
 void set_curve_client(zmq::socket_ref socket, const CurveKeyPair& keys,

@@ -32,8 +32,8 @@ std::string listening_address(const std::string& host) {
 
 SocketLimits limits_of(const TensorChannel::Options& options) {
   return {.max_frame_bytes = std::max(kFragmentBytes, kMaxTensorHeaderBytes),
-          // A payload's memory is held until it is sent, whether it waits here or in ZeroMQ. Without a
-          // limit there it waits there, and no message is ever refused for want of room.
+          // A payload's memory is held until it is sent, whether it waits here or in ZeroMQ.
+          // Without a limit there it waits there, and no message is ever refused for want of room.
           .sent_messages = 0,
           .received_messages = kReceivedFragments,
           .linger = options.linger};
@@ -111,9 +111,10 @@ class TensorChannel::Impl {
 Result<void> TensorChannel::Impl::start() {
   const auto bound = bind_socket(socket_, listening_address(options_.bind_host));
   if (bound.has_error()) return bound.error();
-  monitor_.emplace(context_, loop_, socket_,
-                   SocketMonitor::Options{.events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED,
-                                          .on_event = [this](SocketEvent event) { on_event(event); }});
+  monitor_.emplace(
+      context_, loop_, socket_,
+      SocketMonitor::Options{.events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED,
+                             .on_event = [this](SocketEvent event) { on_event(event); }});
   watch_.emplace(loop_, socket_, [this] { return accepting_turn(); });
   return {};
 }
@@ -136,51 +137,52 @@ TensorLink& TensorChannel::Impl::add(StageIndex peer) {
   LONGHAUL_ASSERT(fresh && peer != options_.self);
   TensorLink& link = place->second;
   link.deadline.expires_after(options_.link_timeout);
-  link.deadline.async_wait([this, alive = std::weak_ptr(alive_),
-                            &link](const boost::system::error_code& cancelled) {
-    if (cancelled || alive.expired() || link.state != State::kExpected) return;
-    lose(link, {ErrorKind::kLost,
-                fmt::format("stage {} did not link with stage {} within {} s: {}",
-                            link.ends.peer.value, options_.self.value,
-                            std::chrono::duration<double>(options_.link_timeout).count(),
-                            link.obstacle)});
-  });
+  link.deadline.async_wait(
+      [this, alive = std::weak_ptr(alive_), &link](const boost::system::error_code& cancelled) {
+        if (cancelled || alive.expired() || link.state != State::kExpected) return;
+        lose(link, {ErrorKind::kLost,
+                    fmt::format("stage {} did not link with stage {} within {} s: {}",
+                                link.ends.peer.value, options_.self.value,
+                                std::chrono::duration<double>(options_.link_timeout).count(),
+                                link.obstacle)});
+      });
   return link;
 }
 
 void TensorChannel::Impl::accept(StageIndex peer, const std::string& public_key) {
   TensorLink& link = add(peer);
-  link.obstacle = fmt::format("it has not dialled {}; check that it can reach this address", endpoint());
+  link.obstacle =
+      fmt::format("it has not dialled {}; check that it can reach this address", endpoint());
   const auto [place, fresh] = by_key_.emplace(public_key, peer);
   if (fresh) return;
   later([this, &link, other = place->second] {
-    lose(link, {ErrorKind::kInternal, fmt::format("stages {} and {} have the same key",
-                                                  other.value, link.ends.peer.value)});
+    lose(link, {ErrorKind::kInternal, fmt::format("stages {} and {} have the same key", other.value,
+                                                  link.ends.peer.value)});
   });
 }
 
 Result<void> TensorChannel::Impl::dial(StageIndex peer, const std::string& endpoint,
                                        const std::string& public_key) {
   if (!is_z85_key(public_key)) {
-    return Error{ErrorKind::kInternal, fmt::format("the key of stage {} is no CURVE key: '{}'",
-                                                   peer.value, public_key)};
+    return Error{ErrorKind::kInternal,
+                 fmt::format("the key of stage {} is no CURVE key: '{}'", peer.value, public_key)};
   }
   TensorLink& link = add(peer);
   link.obstacle = fmt::format("{} does not answer", endpoint);
   try {
     link.dialler = std::make_unique<DiallingSocket>(
         context_, loop_,
-        DiallingSocket::Options{
-            .endpoint = endpoint,
-            .server_key = public_key,
-            .keys = options_.keys,
-            .limits = limits_of(options_),
-            .heartbeat = false,
-            .redial_after_refusal = kRedialAfterRefusal,
-            .on_connection = [this, &link](bool connected, const std::string& reason) {
-              on_dialled(link, connected, reason);
-            },
-            .on_turn = [this, &link] { return dialling_turn(link); }});
+        DiallingSocket::Options{.endpoint = endpoint,
+                                .server_key = public_key,
+                                .keys = options_.keys,
+                                .limits = limits_of(options_),
+                                .heartbeat = false,
+                                .redial_after_refusal = kRedialAfterRefusal,
+                                .on_connection =
+                                    [this, &link](bool connected, const std::string& reason) {
+                                      on_dialled(link, connected, reason);
+                                    },
+                                .on_turn = [this, &link] { return dialling_turn(link); }});
   } catch (const zmq::error_t& error) {
     return Error{ErrorKind::kResource, fmt::format("cannot dial {}: {}", endpoint, error.what())};
   }
@@ -255,7 +257,8 @@ void TensorChannel::Impl::on_dialled(TensorLink& link, bool connected, const std
     hello.set_kind(wire::TensorHeader::HELLO);
     transmit(link, std::move(hello), {});
   } else {
-    link.disconnected = true;  // a connection that replaces the one of a link is no better than none
+    link.disconnected =
+        true;  // a connection that replaces the one of a link is no better than none
     link.dialler->kick();
   }
 }
@@ -276,8 +279,8 @@ void TensorChannel::Impl::on_event(SocketEvent event) {
 
 void TensorChannel::Impl::report_if_disconnected(TensorLink& link) {
   if (!link.disconnected || link.state != State::kLinked) return;
-  lose(link, {ErrorKind::kLost, fmt::format("the connection to stage {} was lost",
-                                            link.ends.peer.value)});
+  lose(link, {ErrorKind::kLost,
+              fmt::format("the connection to stage {} was lost", link.ends.peer.value)});
 }
 
 void TensorChannel::Impl::on_frames(TensorLink& link, IncomingFrames frames) {
@@ -285,8 +288,10 @@ void TensorChannel::Impl::on_frames(TensorLink& link, IncomingFrames frames) {
   auto arrival = link.take(std::move(frames), options_.max_payload_bytes);
   if (arrival.has_error()) return lose(link, arrival.error());
   switch (arrival.value().kind) {
-    case Arrival::Kind::kNothing: return;
-    case Arrival::Kind::kIntroduction: return on_introduction(link);
+    case Arrival::Kind::kNothing:
+      return;
+    case Arrival::Kind::kIntroduction:
+      return on_introduction(link);
     case Arrival::Kind::kMessage:
       return call(options_.on_message, std::move(arrival.value().header),
                   std::move(arrival.value().payload));
@@ -332,7 +337,8 @@ Result<std::unique_ptr<TensorChannel>> TensorChannel::open(zmq::context_t& conte
     if (started.has_error()) return started.error();
     return std::unique_ptr<TensorChannel>(new TensorChannel(std::move(impl)));
   } catch (const zmq::error_t& error) {
-    return Error{ErrorKind::kResource, fmt::format("cannot open a tensor channel: {}", error.what())};
+    return Error{ErrorKind::kResource,
+                 fmt::format("cannot open a tensor channel: {}", error.what())};
   }
 }
 
@@ -349,7 +355,9 @@ Result<void> TensorChannel::dial(StageIndex peer, const std::string& endpoint,
 void TensorChannel::send(StageIndex peer, wire::TensorHeader header, Payload payload) {
   impl_->send(peer, std::move(header), std::move(payload));
 }
-std::uint64_t TensorChannel::bytes_sent(StageIndex peer) const { return impl_->link(peer).bytes_sent; }
+std::uint64_t TensorChannel::bytes_sent(StageIndex peer) const {
+  return impl_->link(peer).bytes_sent;
+}
 std::uint64_t TensorChannel::bytes_waiting(StageIndex peer) const {
   return impl_->link(peer).held->load(std::memory_order_relaxed);
 }

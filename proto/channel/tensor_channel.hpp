@@ -29,8 +29,9 @@ inline constexpr std::size_t kMaxTensorHeaderBytes = 64u << 10;
 inline constexpr std::size_t kMaxTensorPayloadBytes = std::size_t{8} << 30;
 
 // Bytes and whatever keeps them alive. Sent: released (on any thread) once ZeroMQ is done with
-// them; must not change until then. Received: data is aligned to at least 8 bytes; up to 256 KiB lie
-// where ZeroMQ decrypted them, larger ones are gathered from fragments of that size, a copy each.
+// them; must not change until then. Received: data is aligned to at least 8 bytes; up to 256 KiB
+// lie where ZeroMQ decrypted them, larger ones are gathered from fragments of that size, a copy
+// each.
 struct Payload {
   std::span<const std::byte> bytes;
   std::shared_ptr<const void> owner;
@@ -43,7 +44,7 @@ struct Payload {
 class TensorChannel {
  public:
   struct Options {
-    std::string bind_host{};  // "127.0.0.1"; the port is the system's choice
+    std::string bind_host{};       // "127.0.0.1"; the port is the system's choice
     std::string advertise_host{};  // what endpoint() names; empty: bind_host
     StageIndex self{};
     PlanEpoch epoch{};
@@ -80,8 +81,9 @@ class TensorChannel {
   [[nodiscard]] Result<void> dial(StageIndex peer, const std::string& endpoint,
                                   const std::string& public_key);
 
-  // Fills in epoch, sequence, from_stage and payload_bytes. Requires a linked peer. Never blocks and never refuses:
-  // what the network does not take at once waits in ZeroMQ, in order, in the payload's own memory.
+  // Fills in epoch, sequence, from_stage and payload_bytes. Requires a linked peer. Never blocks
+  // and never refuses: what the network does not take at once waits in ZeroMQ, in order, in the
+  // payload's own memory.
   void send(StageIndex peer, wire::TensorHeader header, Payload payload);
 
   // Header and payload bytes handed over so far, and those among them that ZeroMQ still holds: not

@@ -1,10 +1,11 @@
-// A tensor message as ZeroMQ carries it. The first ZeroMQ message has two frames, the header and the
-// first fragment of the payload; each further fragment is a message of one frame. All fragments but
-// the last have kFragmentBytes, and none follows when header.payload_bytes are complete.
+// A tensor message as ZeroMQ carries it. The first ZeroMQ message has two frames, the header and
+// the first fragment of the payload; each further fragment is a message of one frame. All fragments
+// but the last have kFragmentBytes, and none follows when header.payload_bytes are complete.
 //
-// In fragments, because ZeroMQ encrypts, sends and decrypts a frame only as a whole: while one fragment
-// is on the wire the next is encrypted and the last decrypted, so that a large message arrives in about
-// half the time. And a receiver need not hold, nor a stranger be allowed, frames of any size.
+// In fragments, because ZeroMQ encrypts, sends and decrypts a frame only as a whole: while one
+// fragment is on the wire the next is encrypted and the last decrypted, so that a large message
+// arrives in about half the time. And a receiver need not hold, nor a stranger be allowed, frames
+// of any size.
 #pragma once
 
 #include "proto/channel/tensor_channel.hpp"
@@ -39,7 +40,8 @@ struct IncomingFrames {
   std::shared_ptr<zmq::message_t> fragment;  // null: the message had neither one frame nor two
 };
 // Empty if nothing waits.
-[[nodiscard]] std::optional<IncomingFrames> receive_frames(zmq::socket_ref socket, bool from_router);
+[[nodiscard]] std::optional<IncomingFrames> receive_frames(zmq::socket_ref socket,
+                                                           bool from_router);
 
 // A payload on its way in. A single fragment is wrapped where it lies, if it is aligned to 8 bytes;
 // else all are gathered in memory aligned to 64.

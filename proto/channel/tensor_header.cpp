@@ -17,13 +17,17 @@ Error refused(std::string what) {
 // 0 for a type that is not known.
 std::int64_t element_bytes(wire::ElementType type) {
   switch (type) {
-    case wire::FLOAT32: return 4;
-    case wire::BFLOAT16: return 2;
+    case wire::FLOAT32:
+      return 4;
+    case wire::BFLOAT16:
+      return 2;
     case wire::INT64:
-    case wire::FLOAT64: return 8;
+    case wire::FLOAT64:
+      return 8;
     case wire::ELEMENT_UNSPECIFIED:
     case wire::ElementType_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case wire::ElementType_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+    case wire::ElementType_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
   return 0;
 }
@@ -31,10 +35,12 @@ std::int64_t element_bytes(wire::ElementType type) {
 Result<void> check_tensor(const wire::TensorHeader& header) {
   const std::int64_t width = element_bytes(header.element_type());
   if (width == 0) {
-    return refused(fmt::format("element type {} is unknown", static_cast<int>(header.element_type())));
+    return refused(
+        fmt::format("element type {} is unknown", static_cast<int>(header.element_type())));
   }
   if (header.shape_size() > kMaxExtents) {
-    return refused(fmt::format("{} extents; at most {} are taken", header.shape_size(), kMaxExtents));
+    return refused(
+        fmt::format("{} extents; at most {} are taken", header.shape_size(), kMaxExtents));
   }
   auto room = static_cast<std::int64_t>(kMaxTensorPayloadBytes) / width;
   for (const std::int64_t extent : header.shape()) {
@@ -51,7 +57,8 @@ Result<void> check_tensor(const wire::TensorHeader& header) {
 
 Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> frame) {
   if (frame.size() > kMaxTensorHeaderBytes) {
-    return refused(fmt::format("{} bytes; at most {} are taken", frame.size(), kMaxTensorHeaderBytes));
+    return refused(
+        fmt::format("{} bytes; at most {} are taken", frame.size(), kMaxTensorHeaderBytes));
   }
   const google::protobuf::LogSilencer quiet;  // a peer must not be able to fill the log
   wire::TensorHeader header;
@@ -59,8 +66,8 @@ Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> fr
     return refused(fmt::format("{} bytes that are no TensorHeader", frame.size()));
   }
   if (header.name().size() > kMaxNameBytes) {
-    return refused(fmt::format("name of {} bytes; at most {} are taken", header.name().size(),
-                               kMaxNameBytes));
+    return refused(
+        fmt::format("name of {} bytes; at most {} are taken", header.name().size(), kMaxNameBytes));
   }
   if (header.payload_bytes() > kMaxTensorPayloadBytes) {
     return refused(fmt::format("payload of {} bytes; at most {} are taken", header.payload_bytes(),
@@ -71,7 +78,8 @@ Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> fr
   }
   switch (header.kind()) {
     case wire::TensorHeader::HELLO:
-    case wire::TensorHeader::HELLO_REPLY: return header;
+    case wire::TensorHeader::HELLO_REPLY:
+      return header;
     case wire::TensorHeader::ACTIVATION:
     case wire::TensorHeader::GRADIENT:
     case wire::TensorHeader::DATA:
@@ -85,7 +93,8 @@ Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> fr
     }
     case wire::TensorHeader::UNSPECIFIED:
     case wire::TensorHeader_Kind_TensorHeader_Kind_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case wire::TensorHeader_Kind_TensorHeader_Kind_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+    case wire::TensorHeader_Kind_TensorHeader_Kind_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
   return refused(fmt::format("kind {} is unknown", static_cast<int>(header.kind())));
 }

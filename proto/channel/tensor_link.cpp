@@ -89,14 +89,15 @@ Result<Arrival> TensorLink::introduce(const IncomingFrames& frames,
 Result<void> TensorLink::admit(const wire::TensorHeader& header) {
   if (header.from_stage() != ends.peer.value) {
     return Error{ErrorKind::kInternal,
-                 fmt::format("the peer with the key of stage {} speaks as stage {}", ends.peer.value,
-                             header.from_stage())};
+                 fmt::format("the peer with the key of stage {} speaks as stage {}",
+                             ends.peer.value, header.from_stage())};
   }
   if (header.epoch() != ends.epoch.value) {
-    return Error{ErrorKind::kInternal,
-                 fmt::format("stage {} is at epoch {} of the plan, stage {} at epoch {}: one of them "
-                             "missed a change of plan",
-                             ends.peer.value, header.epoch(), ends.self.value, ends.epoch.value)};
+    return Error{
+        ErrorKind::kInternal,
+        fmt::format("stage {} is at epoch {} of the plan, stage {} at epoch {}: one of them "
+                    "missed a change of plan",
+                    ends.peer.value, header.epoch(), ends.self.value, ends.epoch.value)};
   }
   if (header.sequence() != next_received) {
     return Error{ErrorKind::kLost,

@@ -101,8 +101,8 @@ class Authenticator {
   }
 
   void serve() {
-    std::array<zmq::pollitem_t, 2> items{{{socket_.handle(), 0, ZMQ_POLLIN, 0},
-                                          {nullptr, wake_, ZMQ_POLLIN, 0}}};
+    std::array<zmq::pollitem_t, 2> items{
+        {{socket_.handle(), 0, ZMQ_POLLIN, 0}, {nullptr, wake_, ZMQ_POLLIN, 0}}};
     while (!stopping_) {
       zmq::poll(items.data(), items.size());
       if ((items[1].revents & ZMQ_POLLIN) != 0) send_answers();
@@ -113,10 +113,12 @@ class Authenticator {
     socket_.close();
   }
 
-  // Frames: routing id, empty, "1.0", request id, domain, address, identity, mechanism, credentials.
+  // Frames: routing id, empty, "1.0", request id, domain, address, identity, mechanism,
+  // credentials.
   void receive() {
     std::vector<zmq::message_t> frames;
-    if (!zmq::recv_multipart(socket_, std::back_inserter(frames), zmq::recv_flags::dontwait)) return;
+    if (!zmq::recv_multipart(socket_, std::back_inserter(frames), zmq::recv_flags::dontwait))
+      return;
     if (frames.size() < 8) return;
     Request request{std::move(frames[0]), std::move(frames[3]), {}};
     if (frames.size() == 9 && frames[7].to_string_view() == "CURVE" &&

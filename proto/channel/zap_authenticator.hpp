@@ -12,10 +12,10 @@
 
 namespace longhaul::proto {
 
-// As long as it lives, sockets of this context whose ZMQ_ZAP_DOMAIN is name() let in those whose key
-// `allow` accepts. `allow` runs on the loop, never after the destructor; while the loop is busy a
-// handshake waits, and no byte of the peer's messages is parsed before the answer.
-// Create and destroy on the loop's thread, or while the loop does not run.
+// As long as it lives, sockets of this context whose ZMQ_ZAP_DOMAIN is name() let in those whose
+// key `allow` accepts. `allow` runs on the loop, never after the destructor; while the loop is busy
+// a handshake waits, and no byte of the peer's messages is parsed before the answer. Create and
+// destroy on the loop's thread, or while the loop does not run.
 class ZapDomain {
  public:
   ZapDomain(zmq::context_t& context, boost::asio::io_context& loop,

@@ -11,9 +11,9 @@
 namespace longhaul::proto {
 
 // ZMQ_FD is edge-triggered and says only that ZMQ_EVENTS may have changed. So a turn has to receive
-// until nothing is left, up to a bound of its own; and whoever sends or receives outside of a turn has
-// to kick(), since that may have swallowed the edge.
-// The watch must go before the socket. A turn may destroy it.
+// until nothing is left, up to a bound of its own; and whoever sends or receives outside of a turn
+// has to kick(), since that may have swallowed the edge. The watch must go before the socket. A
+// turn may destroy it.
 class ZmqWatch {
  public:
   // Returns true if it stopped at its bound with work left: it runs again, after others had theirs.

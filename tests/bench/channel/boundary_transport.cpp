@@ -1,5 +1,5 @@
-// bench_boundary_transport: what TensorChannel keeps of the speed of libzmq with CURVE, in alternating
-// pairs of measurements, so that whatever else the machine does falls on both.
+// bench_boundary_transport: what TensorChannel keeps of the speed of libzmq with CURVE, in
+// alternating pairs of measurements, so that whatever else the machine does falls on both.
 #include "tests/bench/channel/transport.hpp"
 
 #include <fmt/format.h>
@@ -122,9 +122,12 @@ int main(int argc, char** argv) {
     return 2;
   }
   keep_freed_memory();
-  nlohmann::json report = {{"benchmark", "boundary_transport"}, {"pairs", options->pairs},
-                           {"target", kTarget},                 {"rows", nlohmann::json::array()}};
-  fmt::print("{:>10} {:>14} {:>18} {:>7}\n", "message", "libzmq, MB/s", "TensorChannel, MB/s", "ratio");
+  nlohmann::json report = {{"benchmark", "boundary_transport"},
+                           {"pairs", options->pairs},
+                           {"target", kTarget},
+                           {"rows", nlohmann::json::array()}};
+  fmt::print("{:>10} {:>14} {:>18} {:>7}\n", "message", "libzmq, MB/s", "TensorChannel, MB/s",
+             "ratio");
   for (const std::size_t bytes : kSizes) {
     const Row row = measure(bytes, *options);
     fmt::print("{:>6} KiB {:>14.0f} {:>19.0f} {:>7.3f}\n", row.bytes / kKiB, row.raw / 1e6,

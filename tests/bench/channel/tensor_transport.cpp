@@ -29,7 +29,8 @@ constexpr proto::StageIndex kSender{1};
 // A loop on a thread of its own, with a channel that lives there.
 class End {
  public:
-  End(proto::StageIndex self, std::function<void(const wire::TensorHeader&, const proto::Payload&)> on_message)
+  End(proto::StageIndex self,
+      std::function<void(const wire::TensorHeader&, const proto::Payload&)> on_message)
       : thread_([this] { loop_.run(); }) {
     run([&] {
       auto opened = proto::TensorChannel::open(
@@ -80,7 +81,8 @@ class End {
 class TensorTransport final : public Transport {
  public:
   TensorTransport()
-      : receiver_(kReceiver, [this](const auto& header, const auto& payload) { on_message(header, payload); }),
+      : receiver_(kReceiver,
+                  [this](const auto& header, const auto& payload) { on_message(header, payload); }),
         sender_(kSender, {}) {
     std::string endpoint;
     receiver_.run([&] {

@@ -19,8 +19,8 @@ class Transport {
   virtual std::chrono::duration<double> carry(const Buffers& buffers, std::size_t messages) = 0;
 };
 
-// libzmq as one writes it by hand: DEALER to ROUTER, blocking calls, a frame per message that refers
-// to the sender's memory, no header, no checksum.
+// libzmq as one writes it by hand: DEALER to ROUTER, blocking calls, a frame per message that
+// refers to the sender's memory, no header, no checksum.
 std::unique_ptr<Transport> make_raw_transport();
 
 // proto::TensorChannel as the worker uses it: a header, and a checksum that the sender computes and

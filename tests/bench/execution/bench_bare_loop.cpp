@@ -1,4 +1,5 @@
-// The loop that one writes by hand with LibTorch: the same GPT-2, autograd, AdamW, and nothing else.
+// The loop that one writes by hand with LibTorch: the same GPT-2, autograd, AdamW, and nothing
+// else.
 #include "compnode/execution/torch.hpp"
 
 #pragma GCC diagnostic push
@@ -81,7 +82,8 @@ class Gpt2 {
     const auto parts = at::linear(x, p[2], p[3])
                            .view({batch, s_.sequence, 3, s_.heads, depth})
                            .permute({2, 0, 3, 1, 4});
-    at::Tensor scores = at::matmul(parts[0], parts[1].transpose(-1, -2)) / std::sqrt(static_cast<double>(depth));
+    at::Tensor scores =
+        at::matmul(parts[0], parts[1].transpose(-1, -2)) / std::sqrt(static_cast<double>(depth));
     scores = at::softmax(scores.masked_fill(hidden_, -INFINITY), -1);
     scores = at::dropout(scores, s_.dropout, true);
     const at::Tensor out = at::matmul(scores, parts[2]).transpose(1, 2).reshape(x.sizes());
@@ -116,7 +118,8 @@ double step_seconds(const Gpt2& model, torch::optim::AdamW& optimizer, const Set
 
 int main(int argc, char** argv) {
   Settings s;
-  CLI::App app{"Times the steps of a GPT-2 written by hand with LibTorch; prints seconds, one per line."};
+  CLI::App app{
+      "Times the steps of a GPT-2 written by hand with LibTorch; prints seconds, one per line."};
   app.add_option("--layers", s.layers);
   app.add_option("--width", s.width);
   app.add_option("--heads", s.heads);
@@ -133,7 +136,8 @@ int main(int argc, char** argv) {
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   longhaul::compnode::set_compute_threads(s.threads);
   const Gpt2 model(s);
-  torch::optim::AdamW optimizer(model.parameters(), torch::optim::AdamWOptions(6e-4).weight_decay(0.1));
+  torch::optim::AdamW optimizer(model.parameters(),
+                                torch::optim::AdamWOptions(6e-4).weight_decay(0.1));
   for (int i = 0; i < s.steps; ++i) fmt::print("{:.6f}\n", step_seconds(model, optimizer, s));
   return 0;
 }

@@ -35,7 +35,8 @@ struct Server {
         context, loop,
         {.bind = bind,
          .keys = keys,
-         .allow = [this](const std::string& key) { return asked.insert(key), allowed.contains(key); },
+         .allow =
+             [this](const std::string& key) { return asked.insert(key), allowed.contains(key); },
          .on_message =
              [this](const ControlPeer& peer, wire::Envelope envelope) {
                received.emplace_back(peer, std::move(envelope));
@@ -152,7 +153,8 @@ TEST_CASE("control: a server that is not there is named, and found when it comes
       {.bind = endpoint,
        .keys = server_keys,
        .allow = [](const std::string&) { return true; },
-       .on_message = [&](const ControlPeer&, wire::Envelope e) { received.push_back(std::move(e)); }});
+       .on_message = [&](const ControlPeer&,
+                         wire::Envelope e) { received.push_back(std::move(e)); }});
   REQUIRE(late.has_value());
   REQUIRE(run_until(loop, [&] { return client.connected(); }));
 
@@ -181,7 +183,7 @@ TEST_CASE("control: addresses and keys that make no sense are configuration erro
   boost::asio::io_context loop;
   zmq::context_t context;
   for (const std::string bind : {"", "tcp://", "tcp://127.0.0.1:99999", "http://127.0.0.1:80",
-                           "ipc:///nonexistent-folder/socket", "tcp://203.0.113.7:*"}) {
+                                 "ipc:///nonexistent-folder/socket", "tcp://203.0.113.7:*"}) {
     CAPTURE(bind);
     const auto opened =
         ControlServer::open(context, loop, {.bind = bind, .keys = make_curve_key_pair()});
@@ -194,9 +196,8 @@ TEST_CASE("control: addresses and keys that make no sense are configuration erro
   CHECK(ControlClient::open(context, loop,
                             {.endpoint = "tcp://127.0.0.1:1", .server_key = "no key", .keys = keys})
             .has_error());
-  CHECK(ControlClient::open(
-            context, loop,
-            {.endpoint = "127.0.0.1", .server_key = keys.public_key, .keys = keys})
+  CHECK(ControlClient::open(context, loop,
+                            {.endpoint = "127.0.0.1", .server_key = keys.public_key, .keys = keys})
             .has_error());
 }
 

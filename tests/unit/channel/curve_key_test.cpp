@@ -96,7 +96,8 @@ TEST_CASE("curve_key: damaged, mismatched and missing files are refused") {
     CAPTURE(name);
     CHECK(load_key_pair(folder.file(name)).has_error());
   }
-  write(folder.file("spaced"), "# ours\nsecret:\t" + a.secret_key + "  \r\npublic: " + a.public_key);
+  write(folder.file("spaced"),
+        "# ours\nsecret:\t" + a.secret_key + "  \r\npublic: " + a.public_key);
   CHECK(load_key_pair(folder.file("spaced")).has_value());
 }
 

@@ -27,7 +27,8 @@ TEST_CASE("tensor_channel: a pipeline of four links every pair, whoever is told 
   boost::asio::io_context loop;
   zmq::context_t context;
   std::vector<std::unique_ptr<Worker>> workers;
-  for (std::uint32_t i = 0; i < 4; ++i) workers.push_back(std::make_unique<Worker>(context, loop, i));
+  for (std::uint32_t i = 0; i < 4; ++i)
+    workers.push_back(std::make_unique<Worker>(context, loop, i));
   // All dial before anybody accepts.
   for (std::size_t i = 0; i < 4; ++i) {
     for (std::size_t j = 0; j < i; ++j) workers[i]->dial(*workers[j]);
@@ -55,9 +56,8 @@ struct Pair {
       : acceptor(context, loop, 0, std::move(acceptor_options)), dialler(context, loop, 1) {
     acceptor.accept(dialler);
     dialler.dial(acceptor);
-    REQUIRE(run_until(loop, [this] {
-      return acceptor.linked_to(dialler) && dialler.linked_to(acceptor);
-    }));
+    REQUIRE(run_until(
+        loop, [this] { return acceptor.linked_to(dialler) && dialler.linked_to(acceptor); }));
   }
   boost::asio::io_context loop;
   zmq::context_t context;
@@ -75,8 +75,10 @@ TEST_CASE("tensor_channel: 1,000 messages of mixed sizes each way arrive whole a
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     const auto value = static_cast<float>(i);
-    pair.dialler.channel->send(StageIndex{0}, activation_header(i, sizes[i]), floats(sizes[i], value));
-    pair.acceptor.channel->send(StageIndex{1}, activation_header(i, sizes[i]), floats(sizes[i], value));
+    pair.dialler.channel->send(StageIndex{0}, activation_header(i, sizes[i]),
+                               floats(sizes[i], value));
+    pair.acceptor.channel->send(StageIndex{1}, activation_header(i, sizes[i]),
+                                floats(sizes[i], value));
     bytes += sizes[i] * sizeof(float);
   }
   CHECK(pair.dialler.channel->bytes_sent(StageIndex{0}) > bytes);
@@ -125,7 +127,8 @@ TEST_CASE("tensor_channel: a payload's owner is released exactly once, and not b
     }));
     for (const auto& [header, payload] : pair.acceptor.received) {
       const auto* values = reinterpret_cast<const float*>(payload.bytes.data());
-      CHECK(std::all_of(values, values + payload.bytes.size() / 4, [](float v) { return v == 1.0f; }));
+      CHECK(std::all_of(values, values + payload.bytes.size() / 4,
+                        [](float v) { return v == 1.0f; }));
     }
   }
   CHECK(released == kMessages);
@@ -222,7 +225,8 @@ TEST_CASE("tensor_channel: workers on loops and contexts of their own") {
     run_until(other_loop, [&] { return !there.received.empty(); });
   });
   CHECK(run_until(loop, [&] { return here.received.size() == kMessages; }));
-  if (here.linked_to(there)) here.channel->send(there.stage, activation_header(0, 1), floats(1, 1.0f));
+  if (here.linked_to(there))
+    here.channel->send(there.stage, activation_header(0, 1), floats(1, 1.0f));
   run_until(loop, [&] { return here.channel->bytes_waiting(there.stage) == 0; });
   other.join();
   CHECK(there.received.size() == 1);
@@ -237,8 +241,8 @@ TEST_CASE("tensor_channel: the advertised host replaces the bound one, the port 
   const Worker worker(context, loop, 0, std::move(options));
   CHECK(worker.channel->endpoint().starts_with("tcp://trainer-3.example.org:"));
   CHECK(worker.channel->endpoint().find('*') == std::string::npos);
-  auto bad = TensorChannel::open(context, loop,
-                                 {.bind_host = "no.such.host.invalid", .keys = make_curve_key_pair()});
+  auto bad = TensorChannel::open(
+      context, loop, {.bind_host = "no.such.host.invalid", .keys = make_curve_key_pair()});
   REQUIRE(bad.has_error());
   CHECK(bad.error().message.find("no.such.host.invalid") != std::string::npos);
 }

@@ -43,15 +43,19 @@ TEST_CASE("tensor_header: an introduction needs no tensor, a tensor needs a type
 }
 
 TEST_CASE("tensor_header: unknown kinds and element types are refused") {
-  for (const int number : {0, wire::TensorHeader::Kind_MAX + 1, -1, 1000, std::numeric_limits<int>::max()}) {
+  for (const int number :
+       {0, wire::TensorHeader::Kind_MAX + 1, -1, 1000, std::numeric_limits<int>::max()}) {
     CAPTURE(number);
-    CHECK(with([&](auto& h) { h.set_kind(static_cast<wire::TensorHeader::Kind>(number)); })
-              .has_error());
+    CHECK(with([&](auto& h) {
+            h.set_kind(static_cast<wire::TensorHeader::Kind>(number));
+          }).has_error());
   }
-  for (const int number : {0, wire::ElementType_MAX + 1, -1, 1000, std::numeric_limits<int>::min()}) {
+  for (const int number :
+       {0, wire::ElementType_MAX + 1, -1, 1000, std::numeric_limits<int>::min()}) {
     CAPTURE(number);
-    CHECK(with([&](auto& h) { h.set_element_type(static_cast<wire::ElementType>(number)); })
-              .has_error());
+    CHECK(with([&](auto& h) {
+            h.set_element_type(static_cast<wire::ElementType>(number));
+          }).has_error());
   }
 }
 

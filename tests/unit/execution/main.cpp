@@ -1,8 +1,8 @@
 // The main function of the executor's tests: memory is counted from the first tensor on.
+#include "compnode/execution/torch.hpp"
+
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
-
-#include "compnode/execution/torch.hpp"
 
 int main(int argc, char** argv) {
   longhaul::compnode::install_memory_accounting();

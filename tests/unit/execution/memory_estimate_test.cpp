@@ -26,9 +26,7 @@ struct Setting {
   Precision precision = Precision::kFp32;
   std::uint32_t stages = 1;
 
-  at::ScalarType type() const {
-    return precision == Precision::kFp32 ? at::kFloat : at::kBFloat16;
-  }
+  at::ScalarType type() const { return precision == Precision::kFp32 ? at::kFloat : at::kBFloat16; }
 };
 
 Plan plan_for(const Graph& graph, const Setting& setting) {
@@ -79,8 +77,8 @@ std::int64_t measured_peak(const Graph& graph, const Plan& plan, StageIndex stag
   return static_cast<std::int64_t>(tensor_memory_peak()) - before;
 }
 
-// `slack`: the fraction of the measured peak that the estimate may be off, beside a few kilobytes of
-// scalars.
+// `slack`: the fraction of the measured peak that the estimate may be off, beside a few kilobytes
+// of scalars.
 void compare(const wire::Graph& message, const Setting& setting, double slack) {
   const Graph graph = Graph::from_wire(message).value();
   const Plan plan = plan_for(graph, setting);
@@ -88,8 +86,7 @@ void compare(const wire::Graph& message, const Setting& setting, double slack) {
   for (std::uint32_t s = 0; s < setting.stages; ++s) {
     CAPTURE(s);
     const StageIndex stage{s};
-    const auto estimate =
-        scheduler::estimate_memory(graph, plan, stage, shapes, setting.precision);
+    const auto estimate = scheduler::estimate_memory(graph, plan, stage, shapes, setting.precision);
     // The links' tensors are not here.
     const auto predicted = static_cast<std::int64_t>(estimate.total() - estimate.boundary);
     const std::int64_t peak = measured_peak(graph, plan, stage, shapes, setting.type());

@@ -20,24 +20,30 @@ TEST_CASE("random_mask: a sequence's mask does not depend on how the batch is cu
 
 TEST_CASE("random_mask: seed, step, operator and sequence each change it") {
   const at::Tensor base = random_mask({1, 1, 1, 1}, 0.5, {1, 4096}, at::kCPU);
-  for (const MaskKey& key : {MaskKey{2, 1, 1, 1}, MaskKey{1, 2, 1, 1}, MaskKey{1, 1, 2, 1}, MaskKey{1, 1, 1, 2}}) {
-    const double equal = random_mask(key, 0.5, {1, 4096}, at::kCPU).eq(base).to(at::kDouble).mean().item<double>();
+  for (const MaskKey& key :
+       {MaskKey{2, 1, 1, 1}, MaskKey{1, 2, 1, 1}, MaskKey{1, 1, 2, 1}, MaskKey{1, 1, 1, 2}}) {
+    const double equal =
+        random_mask(key, 0.5, {1, 4096}, at::kCPU).eq(base).to(at::kDouble).mean().item<double>();
     CHECK(equal == doctest::Approx(0.5).epsilon(0.1));
   }
 }
 
 TEST_CASE("random_mask: neighbours are independent") {
-  const at::Tensor mask = random_mask({3, 1, 4, 1}, 0.5, {1, 1 << 20}, at::kCPU).to(at::kDouble).sub(0.5).view({-1});
+  const at::Tensor mask =
+      random_mask({3, 1, 4, 1}, 0.5, {1, 1 << 20}, at::kCPU).to(at::kDouble).sub(0.5).view({-1});
   for (const std::int64_t lag : {1, 2, 64, 256, 4096}) {
     const std::int64_t n = mask.numel() - lag;
-    const double correlation = mask.narrow(0, 0, n).dot(mask.narrow(0, lag, n)).item<double>() / (0.25 * static_cast<double>(n));
+    const double correlation = mask.narrow(0, 0, n).dot(mask.narrow(0, lag, n)).item<double>() /
+                               (0.25 * static_cast<double>(n));
     CHECK(std::abs(correlation) < 0.005);
   }
 }
 
-TEST_CASE("random_mask: LibTorch's arithmetic, as other devices use it, gives the CPU loop's bits") {
+TEST_CASE(
+    "random_mask: LibTorch's arithmetic, as other devices use it, gives the CPU loop's bits") {
   const MaskKey key{11, 22, 33, 44};
-  CHECK(random_mask_by_torch(key, 0.37, {3, 5, 7001}, at::kCPU).equal(random_mask(key, 0.37, {3, 5, 7001}, at::kCPU)));
+  CHECK(random_mask_by_torch(key, 0.37, {3, 5, 7001}, at::kCPU)
+            .equal(random_mask(key, 0.37, {3, 5, 7001}, at::kCPU)));
 }
 
 }  // namespace longhaul::compnode

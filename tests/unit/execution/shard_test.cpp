@@ -28,7 +28,8 @@ struct Stages {
       parameters.push_back(std::make_unique<ParameterStore>(
           graph, plan, proto::StageIndex{s}, ParameterStore::Options{at::kCPU, precision, true}));
       parameters.back()->initialise(17);
-      shards.push_back(std::make_unique<Shard>(graph, plan, proto::StageIndex{s}, *parameters.back(), precision));
+      shards.push_back(std::make_unique<Shard>(graph, plan, proto::StageIndex{s},
+                                               *parameters.back(), precision));
     }
   }
 };
@@ -44,7 +45,8 @@ Outcome run(const proto::Graph& graph, Stages& stages, proto::MicroBatchIndex mi
   std::map<proto::ValueIndex, at::Tensor> values{
       {proto::ValueIndex{0}, at::randint(0, 61, {2, 12}, at::kLong)},
       {proto::ValueIndex{1}, at::randint(0, 61, {2, 12}, at::kLong)}};
-  const ExecutionPoint point{.seed = 3, .step = 1, .first_sequence = 2 * std::uint64_t{micro_batch.value}};
+  const ExecutionPoint point{
+      .seed = 3, .step = 1, .first_sequence = 2 * std::uint64_t{micro_batch.value}};
   Outcome outcome;
   for (auto& shard : stages.shards) {
     std::vector<ValueTensor> inputs;
@@ -59,7 +61,8 @@ Outcome run(const proto::Graph& graph, Stages& stages, proto::MicroBatchIndex mi
     for (const auto& from : sent) {
       for (const auto& gradient : from) {
         const auto& outputs = stages.shards[s]->outputs();
-        if (std::find(outputs.begin(), outputs.end(), gradient.value) != outputs.end()) contributions.push_back(gradient);
+        if (std::find(outputs.begin(), outputs.end(), gradient.value) != outputs.end())
+          contributions.push_back(gradient);
       }
     }
     sent.push_back(stages.shards[s]->backward_input(micro_batch, contributions, 0.25));
@@ -68,7 +71,8 @@ Outcome run(const proto::Graph& graph, Stages& stages, proto::MicroBatchIndex mi
   for (auto& store : stages.parameters) {
     for (auto& entry : store->parameters()) {
       for (auto& use : entry.uses) {
-        outcome.gradients[graph.parameters[entry.index.value].name + "@" + graph.operators[use.op.value].id] = use.gradient.clone();
+        outcome.gradients[graph.parameters[entry.index.value].name + "@" +
+                          graph.operators[use.op.value].id] = use.gradient.clone();
       }
     }
   }
@@ -81,8 +85,10 @@ TEST_CASE("shard: stages compute the same bits as the whole, wherever the cut is
   const proto::Graph graph = tiny_gpt({});
   for (const at::ScalarType precision : {at::kFloat, at::kBFloat16}) {
     Stages whole(graph, {}, precision);
-    const std::vector<std::vector<std::string>> cuts{
-        {"h.0.add_2"}, {"h.0.ln_1", "h.1.gelu"}, {"drop", "h.0.attn", "h.1.add_1"}, {"embed", "lm_head"}};
+    const std::vector<std::vector<std::string>> cuts{{"h.0.add_2"},
+                                                     {"h.0.ln_1", "h.1.gelu"},
+                                                     {"drop", "h.0.attn", "h.1.add_1"},
+                                                     {"embed", "lm_head"}};
     std::vector<std::unique_ptr<Stages>> split;
     for (const auto& cut : cuts) split.push_back(std::make_unique<Stages>(graph, cut, precision));
     for (std::uint32_t m = 0; m < 3; ++m) {  // gradients accumulate
@@ -117,7 +123,8 @@ TEST_CASE("shard: bf16 stays near fp32") {
   CHECK(run(graph, bf16, proto::MicroBatchIndex{0}).loss == doctest::Approx(exact).epsilon(0.01));
 }
 
-TEST_CASE("parameter_store: a parameter starts alike in every split, and differs from its siblings") {
+TEST_CASE(
+    "parameter_store: a parameter starts alike in every split, and differs from its siblings") {
   const proto::Graph graph = tiny_gpt({});
   Stages whole(graph, {}, at::kFloat);
   Stages split(graph, {"h.0.add_2"}, at::kFloat);
@@ -128,7 +135,8 @@ TEST_CASE("parameter_store: a parameter starts alike in every split, and differs
   }
   const auto first = *graph.find_parameter("h.0.c_fc.weight");
   const auto second = *graph.find_parameter("h.1.c_fc.weight");
-  CHECK_FALSE(whole.parameters[0]->parameter(first).master.equal(whole.parameters[0]->parameter(second).master));
+  CHECK_FALSE(whole.parameters[0]->parameter(first).master.equal(
+      whole.parameters[0]->parameter(second).master));
 }
 
 TEST_CASE("learning_rate_at: warms up, then follows a cosine to the final fraction") {

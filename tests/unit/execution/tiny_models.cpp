@@ -105,7 +105,8 @@ proto::Graph tiny_gpt(const TinyGpt& size) {
   return proto::Graph::from_wire(Builder(size).build()).value();
 }
 
-proto::Plan plan_cut_after(const proto::Graph& graph, const std::vector<std::string>& last_operators) {
+proto::Plan plan_cut_after(const proto::Graph& graph,
+                           const std::vector<std::string>& last_operators) {
   proto::Plan plan;
   plan.schedule = proto::ScheduleKind::kOneForwardOneBackward;
   plan.micro_batches = 4;

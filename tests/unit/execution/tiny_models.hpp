@@ -22,6 +22,7 @@ struct TinyGpt {
 [[nodiscard]] proto::Graph tiny_gpt(const TinyGpt& size);
 
 // The graph cut after the given operators; an empty list is one stage.
-[[nodiscard]] proto::Plan plan_cut_after(const proto::Graph& graph, const std::vector<std::string>& last_operators);
+[[nodiscard]] proto::Plan plan_cut_after(const proto::Graph& graph,
+                                         const std::vector<std::string>& last_operators);
 
 }  // namespace longhaul::compnode::testing

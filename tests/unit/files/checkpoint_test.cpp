@@ -3,9 +3,9 @@
 
 #include "compnode/files/atomic_file.hpp"
 #include "compnode/files/graph_fingerprint.hpp"
-#include "sample_model.hpp"
-#include "result_text.hpp"
-#include "scratch_folder.hpp"
+#include "tests/unit/files/sample_model.hpp"
+#include "tests/unit/files/result_text.hpp"
+#include "tests/unit/files/scratch_folder.hpp"
 
 #include <doctest/doctest.h>
 

@@ -2,8 +2,8 @@
 #include "compnode/files/checkpoint_writer.hpp"
 
 #include "compnode/files/checkpoint_store.hpp"
-#include "result_text.hpp"
-#include "scratch_folder.hpp"
+#include "tests/unit/files/result_text.hpp"
+#include "tests/unit/files/scratch_folder.hpp"
 
 #include <doctest/doctest.h>
 

@@ -2,9 +2,9 @@
 #include "compnode/files/model_export.hpp"
 
 #include "compnode/files/model_weights.hpp"
-#include "sample_model.hpp"
-#include "result_text.hpp"
-#include "scratch_folder.hpp"
+#include "tests/unit/files/sample_model.hpp"
+#include "tests/unit/files/result_text.hpp"
+#include "tests/unit/files/scratch_folder.hpp"
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>

@@ -1,9 +1,9 @@
 // Names and shapes between a folder and a graph.
 #include "compnode/files/model_weights.hpp"
 
-#include "sample_model.hpp"
-#include "result_text.hpp"
-#include "scratch_folder.hpp"
+#include "tests/unit/files/sample_model.hpp"
+#include "tests/unit/files/result_text.hpp"
+#include "tests/unit/files/scratch_folder.hpp"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>

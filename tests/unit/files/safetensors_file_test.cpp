@@ -2,8 +2,8 @@
 #include "compnode/files/safetensors_file.hpp"
 
 #include "compnode/files/atomic_file.hpp"
-#include "result_text.hpp"
-#include "scratch_folder.hpp"
+#include "tests/unit/files/result_text.hpp"
+#include "tests/unit/files/scratch_folder.hpp"
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 // Hostile and sound headers.
 #include "compnode/files/safetensors_header.hpp"
 
-#include "result_text.hpp"
+#include "tests/unit/files/result_text.hpp"
 
 #include <doctest/doctest.h>
 

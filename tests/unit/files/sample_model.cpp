@@ -1,5 +1,5 @@
 // Builds the sample graph out of a wire graph, as a peer would send it.
-#include "sample_model.hpp"
+#include "tests/unit/files/sample_model.hpp"
 
 #include <fmt/format.h>
 

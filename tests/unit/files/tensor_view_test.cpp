@@ -1,7 +1,7 @@
 // Conversion of stored floats.
 #include "compnode/files/tensor_view.hpp"
 
-#include "result_text.hpp"
+#include "tests/unit/files/result_text.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,8 +1,8 @@
 // Folders with one file, with shards, and with an index that lies.
 #include "compnode/files/weights_folder.hpp"
 
-#include "result_text.hpp"
-#include "scratch_folder.hpp"
+#include "tests/unit/files/result_text.hpp"
+#include "tests/unit/files/scratch_folder.hpp"
 
 #include <doctest/doctest.h>
 

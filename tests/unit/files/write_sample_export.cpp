@@ -1,7 +1,7 @@
 // Writes folders for check_export.py to read: one file, shards, a graph file, a checkpoint.
 #include "compnode/files/checkpoint_file.hpp"
 #include "compnode/files/model_export.hpp"
-#include "sample_model.hpp"
+#include "tests/unit/files/sample_model.hpp"
 
 #include <filesystem>
 #include <fstream>

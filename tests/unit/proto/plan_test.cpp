@@ -68,7 +68,8 @@ TEST_CASE("plan: every operator is placed exactly once") {
   CHECK(refusal(twice, graph) == "plan: operator 'wte' is placed twice");
   wire::Plan unknown = split(graph, {10});
   unknown.mutable_stages(0)->add_operators("nobody");
-  CHECK(refusal(unknown, graph) == "plan: stage 0 names 'nobody', which is no operator of the graph");
+  CHECK(refusal(unknown, graph) ==
+        "plan: stage 0 names 'nobody', which is no operator of the graph");
   wire::Plan empty = split(graph, {10});
   *empty.add_stages() = empty.stages(0);
   empty.mutable_stages(2)->clear_operators();
@@ -110,8 +111,9 @@ TEST_CASE("plan: devices, threads, schedule and counts are checked") {
   }
   for (const char* device : {"", "cuda", "cuda:", "cuda:-1", "cuda:0 ", "cuda:999", "gpu:0"}) {
     CAPTURE(device);
-    CHECK(changed([&](auto& p) { p.mutable_stages(0)->set_device(device); })
-              .find("use \"cpu\" or \"cuda:N\"") != std::string::npos);
+    CHECK(changed([&](auto& p) {
+            p.mutable_stages(0)->set_device(device);
+          }).find("use \"cpu\" or \"cuda:N\"") != std::string::npos);
   }
   CHECK(changed([](auto& p) { p.mutable_stages(0)->set_threads(0); }) ==
         "plan: stage 0 has 0 threads; 1 to 4096 are allowed");
@@ -122,8 +124,7 @@ TEST_CASE("plan: devices, threads, schedule and counts are checked") {
   CHECK(changed([](auto& p) { p.set_micro_batch_size(0); }).find("of 0 sequences") !=
         std::string::npos);
   CHECK(changed([](auto& p) { p.clear_stages(); }).find("0 stages") != std::string::npos);
-  CHECK(changed([](auto& p) { p.mutable_stages(0)->clear_node(); }) ==
-        "plan: node without a name");
+  CHECK(changed([](auto& p) { p.mutable_stages(0)->clear_node(); }) == "plan: node without a name");
 }
 
 TEST_CASE("plan: a value goes once to each stage that reads it") {
