@@ -161,7 +161,7 @@ proto::Result<Gpt2Config> parse_gpt2_config(std::string_view json) {
   config.vocabulary = settings.integer({"vocab_size"}, {1, 1 << 24}, std::nullopt);
   config.positions =
       settings.integer({"n_positions", "max_position_embeddings"}, {1, 1 << 24}, std::nullopt);
-  config.width = settings.integer({"n_embd", "hidden_size"}, {1, 1 << 17}, std::nullopt);
+  config.width = settings.integer({"n_embd", "hidden_size"}, {1, 1 << 16}, std::nullopt);
   config.layers = settings.integer({"n_layer", "num_hidden_layers"}, {1, 4096}, std::nullopt);
   config.heads = settings.integer({"n_head", "num_attention_heads"}, {1, 1 << 17}, std::nullopt);
   config.inner = settings.integer({"n_inner"}, {1, 1 << 20}, 4 * config.width);

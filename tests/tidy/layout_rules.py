@@ -3,6 +3,7 @@ import ast
 import re
 
 MAX_COLUMNS = 100
+MAX_SCRIPT_COLUMNS = 120  # Python and shell, which indent deeper and wrap worse
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 90
 FORBIDDEN_FOLDERS = {"util", "utils", "common", "helper", "helpers", "core", "misc"}
@@ -57,12 +58,14 @@ def first_line(file, tree):
 
 
 def line_length(file, tree):
-    """lines have at most 100 columns"""
+    """lines have at most 100 columns, 120 in scripts"""
     if not _measured(file) and file.path.name != "CMakeLists.txt":
         return
+    compiled = file.path.suffix in (".cpp", ".hpp", ".cu", ".cuh", ".proto", ".txt")
+    most = MAX_COLUMNS if compiled else MAX_SCRIPT_COLUMNS
     for number, line in enumerate(file.lines, 1):
-        if len(line) > MAX_COLUMNS:
-            yield number, f"{len(line)} columns; at most {MAX_COLUMNS} are allowed"
+        if len(line) > most:
+            yield number, f"{len(line)} columns; at most {most} are allowed"
 
 
 def file_length(file, tree):

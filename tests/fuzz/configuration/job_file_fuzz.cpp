@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   daemon::job_table().read(reading, *root, "", job);
   // Every error is one line with a place in the file.
   for (const daemon::Diagnostic& diagnostic : reading.take_diagnostics().items) {
-    if (diagnostic.position.line == 0) std::abort();
+    if (diagnostic.position.line == 0 && root->position.line != 0) std::abort();  // else: empty
     if (diagnostic.message.find_first_of("\n\r\x1b") != std::string::npos) std::abort();
   }
   return 0;

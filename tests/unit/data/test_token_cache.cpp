@@ -100,7 +100,7 @@ TEST_CASE("token cache: a damaged file and a forgotten part are replaced") {
     std::string damaged = sound;
     damaged[place] = static_cast<char>(damaged[place] ^ 1);
     folder.write("cache/" + file.filename().string(), damaged);
-    folder.write("cache/" + file.filename().string() + ".partial-0123456789", "left behind");
+    folder.write("cache/" + file.filename().string() + ".partial-abcdefghij", "left behind");
     CAPTURE(place);
     CHECK(open_and_count(data) > 0);
     CHECK(testing::read_file(file) == sound);

@@ -110,6 +110,14 @@ struct Daemon {
     stop.mutable_stop();
     command(id, stop);
   }
+  // Time goes by while the coordinator answers heartbeats.
+  void pass_in_touch(milliseconds duration) {
+    clock.time += duration;
+    wire::Envelope echo;
+    echo.mutable_heartbeat();
+    node.on_coordinator_message(echo);
+    node.on_tick(clock.time);
+  }
   void pass(milliseconds duration) {
     clock.time += duration;
     node.on_tick(clock.time);
@@ -340,13 +348,13 @@ TEST_CASE("node: a worker told to stop is reported as stopped, and killed after 
     CHECK(daemon.host.told[Daemon::id()].back().worker_command().has_stop());
   }
   daemon.host.signals.clear();
-  daemon.pass(milliseconds(9900));
+  daemon.pass_in_touch(milliseconds(9900));
   CHECK(daemon.host.signals.empty());
-  daemon.pass(milliseconds(100));
+  daemon.pass_in_touch(milliseconds(100));
   REQUIRE(daemon.host.signals.size() == 1);
   CHECK(daemon.host.signals[0].second == SIGKILL);
   daemon.node.on_worker_exit(Daemon::id(), {true, SIGKILL}, {});
-  daemon.pass(milliseconds(600));
+  daemon.pass_in_touch(milliseconds(600));
   REQUIRE(daemon.events().size() == 1);
   CHECK(daemon.events()[0].failed().kind() == wire::Failure::CANCELLED);
 }
