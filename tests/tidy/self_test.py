@@ -67,7 +67,7 @@ BAD = {
     ],
     "line_length": [
         ("proto/a.cpp", SOURCE + "// " + 98 * "x" + "\n", 2),
-        ("proto/a.proto", SOURCE + 101 * "\u00e4" + "\n", 2),
+        ("proto/a.proto", SOURCE + 121 * "\u00e4" + "\n", 2),
         ("deploy/a.py", "# A script that does a thing.\nx = '" + 119 * "x" + "'\n", 2),
         ("proto/CMakeLists.txt", 101 * "x", 1),
     ],
