@@ -15,7 +15,7 @@ std::string state_line(const wire::JobStatus& job) {
   const auto who = fmt::format("{} ({})", job.id(), job.name());
   switch (job.state()) {
     case wire::PREPARING:
-      return fmt::format("{} prepares on {} nodes", who, job.plan().stages_size());
+      return fmt::format("{} prepares, stages: {}", who, job.plan().stages_size());
     case wire::TRAINING:
       return fmt::format("{} trains", who);
     case wire::DONE:

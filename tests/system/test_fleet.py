@@ -74,12 +74,12 @@ class Fleet(FleetTest):
         coordinator, nodes = self.start_fleet()
         endpoint = json.loads((self.folder / "client.yaml").read_text())["coordinator"]["address"]
         name = self.submit(self.job(steps=400))
-        self.watch(name, until_step=3)
+        watching = self.watch(name, until_step=3)
         coordinator.process.kill()
         coordinator.finish()
         again = self.start_coordinator(listen=endpoint)
         again.wait_for_line(r"listens on (\S+)")
-        done = self.watch(name).finish()
+        done = watching.finish()
         self.assertEqual(done.code, 0, str(done))
         losses = json.loads((self.folder / f"{name}.json").read_text())["losses"]
         self.assertEqual(len(losses), 400, "no committed step is lost")

@@ -141,18 +141,22 @@ proto::Result<ClientConfiguration> load_client(const std::filesystem::path& conf
   return std::move(*loaded);
 }
 
-proto::Result<wire::Envelope> ask_coordinator(const ClientConfiguration& configuration,
-                                              wire::Envelope message,
-                                              std::chrono::milliseconds deadline) {
-  const auto keys = proto::load_key_pair(configuration.key);
+proto::Result<wire::Envelope> ask_coordinator(const std::filesystem::path& config,
+                                              wire::Envelope message, Patience patience) {
+  const auto configuration = load_client(config);
+  if (!configuration) return configuration.error();
+  const auto keys = proto::load_key_pair(configuration->key);
   if (!keys) return keys.error();
   proto::Context context;
   boost::asio::io_context loop;
-  auto client = CoordinatorClient::open(
-      context.zmq(), loop, {.coordinator = configuration.coordinator, .keys = *keys});
+  auto client =
+      CoordinatorClient::open(context.zmq(), loop,
+                              {.coordinator = configuration->coordinator,
+                               .keys = *keys,
+                               .fail_without_connection = !patience.for_connection});
   if (!client) return client.error();
   std::optional<proto::Result<wire::Envelope>> answer;
-  (*client)->ask(std::move(message), deadline, [&](proto::Result<wire::Envelope> how) {
+  (*client)->ask(std::move(message), patience.deadline, [&](proto::Result<wire::Envelope> how) {
     answer = std::move(how);
     loop.stop();
   });

@@ -69,11 +69,16 @@ class CoordinatorClient {
   boost::asio::steady_timer renewal_;
 };
 
-// One request and its answer, with the files that a user of a fleet has. `config` empty: the
-// default file. For programs that do nothing else.
+// The user's file, or the default one where `config` is empty.
 [[nodiscard]] proto::Result<ClientConfiguration> load_client(const std::filesystem::path& config);
-[[nodiscard]] proto::Result<wire::Envelope> ask_coordinator(const ClientConfiguration& client,
+
+struct Patience {
+  std::chrono::milliseconds deadline{15'000};
+  bool for_connection = false;  // the coordinator may only just be starting
+};
+// One request and its answer, for commands that do nothing else.
+[[nodiscard]] proto::Result<wire::Envelope> ask_coordinator(const std::filesystem::path& config,
                                                             wire::Envelope message,
-                                                            std::chrono::milliseconds deadline);
+                                                            Patience patience = {});
 
 }  // namespace longhaul::daemon

@@ -17,8 +17,7 @@ namespace longhaul::daemon {
 
 namespace {
 
-constexpr std::chrono::milliseconds kDeadline{15'000};
-constexpr std::chrono::milliseconds kSubmitDeadline{60'000};  // it may be planned for long
+constexpr Patience kWhilePlanning{.deadline = std::chrono::milliseconds(60'000)};
 
 struct JobOptions {
   SubmissionOptions submission;
@@ -34,13 +33,6 @@ TableOptions table(bool json) {
           .now_unix_ms = SystemClock().unix_ms()};
 }
 
-proto::Result<wire::Envelope> ask(const CommandLine& line, wire::Envelope message,
-                                  std::chrono::milliseconds deadline = kDeadline) {
-  const auto client = load_client(line.config);
-  if (!client) return client.error();
-  return ask_coordinator(*client, std::move(message), deadline);
-}
-
 int watch(const CommandLine& line, const JobOptions& options, const std::string& id) {
   const auto client = load_client(line.config);
   if (!client) return fail(kLonghaul, client.error());
@@ -52,7 +44,7 @@ int submit(const CommandLine& line, const JobOptions& options) {
   if (!submission) return kUsage;
   wire::Envelope message;
   *message.mutable_submit_job() = std::move(*submission);
-  const auto answer = ask(line, std::move(message), kSubmitDeadline);
+  const auto answer = ask_coordinator(line.config, std::move(message), kWhilePlanning);
   if (!answer) return fail(kLonghaul, answer.error());
   const auto& id = answer->accepted().job_id();
   if (options.json) {
@@ -66,7 +58,7 @@ int submit(const CommandLine& line, const JobOptions& options) {
 int list(const CommandLine& line, const JobOptions& options) {
   wire::Envelope message;
   message.mutable_list_jobs();
-  const auto answer = ask(line, std::move(message));
+  const auto answer = ask_coordinator(line.config, std::move(message));
   if (!answer) return fail(kLonghaul, answer.error());
   std::cout << render_jobs(answer->job_list(), table(options.json));
   return kDone;
@@ -75,7 +67,7 @@ int list(const CommandLine& line, const JobOptions& options) {
 int show(const CommandLine& line, const JobOptions& options) {
   wire::Envelope message;
   message.mutable_show_job()->set_job_id(options.id);
-  const auto answer = ask(line, std::move(message));
+  const auto answer = ask_coordinator(line.config, std::move(message));
   if (!answer) return fail(kLonghaul, answer.error());
   std::cout << render_job(answer->job_status(), table(options.json));
   return kDone;
@@ -84,7 +76,7 @@ int show(const CommandLine& line, const JobOptions& options) {
 // Cancel and export: the coordinator accepts, and the job's events say the rest.
 int order(const CommandLine& line, const JobOptions& options, wire::Envelope message,
           const char* done) {
-  const auto answer = ask(line, std::move(message));
+  const auto answer = ask_coordinator(line.config, std::move(message));
   if (!answer) return fail(kLonghaul, answer.error());
   if (options.json) {
     std::cout << nlohmann::json{{"event", done}, {"job", options.id}}.dump() << '\n';

@@ -14,8 +14,6 @@ namespace longhaul::daemon {
 
 namespace {
 
-constexpr std::chrono::milliseconds kDeadline{15'000};
-
 struct NodeOptions {
   std::string name;
   std::uint32_t ready = 0;
@@ -28,19 +26,14 @@ TableOptions table(bool json) {
           .now_unix_ms = SystemClock().unix_ms()};
 }
 
-proto::Result<wire::Envelope> ask(const CommandLine& line, wire::Envelope message,
-                                  std::chrono::milliseconds deadline) {
-  const auto client = load_client(line.config);
-  if (!client) return client.error();
-  return ask_coordinator(*client, std::move(message), deadline);
-}
-
 int list(const CommandLine& line, const NodeOptions& options) {
   wire::Envelope message;
   message.mutable_list_nodes()->set_ready(options.ready);
-  const auto deadline = options.ready == 0 ? kDeadline
-                                           : std::chrono::milliseconds(options.timeout_s * 1000ll);
-  const auto answer = ask(line, std::move(message), deadline);
+  Patience patience;
+  if (options.ready > 0) {
+    patience = {.deadline = std::chrono::seconds(options.timeout_s), .for_connection = true};
+  }
+  const auto answer = ask_coordinator(line.config, std::move(message), patience);
   if (!answer) return fail(kLonghaul, answer.error());
   std::cout << render_nodes(answer->node_list(), table(options.json));
   return kDone;
@@ -49,7 +42,7 @@ int list(const CommandLine& line, const NodeOptions& options) {
 int show(const CommandLine& line, const NodeOptions& options) {
   wire::Envelope message;
   message.mutable_show_node()->set_name(options.name);
-  const auto answer = ask(line, std::move(message), kDeadline);
+  const auto answer = ask_coordinator(line.config, std::move(message));
   if (!answer) return fail(kLonghaul, answer.error());
   std::cout << render_node(answer->node_status(), table(options.json));
   return kDone;
