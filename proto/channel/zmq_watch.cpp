@@ -1,9 +1,12 @@
 // The edge-triggered dance between ZMQ_FD and Asio's reactor.
 #include "proto/channel/zmq_watch.hpp"
 
+#include "proto/assert.hpp"
+
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 
+#include <thread>
 #include <utility>
 
 namespace longhaul::proto {
@@ -36,6 +39,7 @@ struct ZmqWatch::State : std::enable_shared_from_this<ZmqWatch::State> {
   // and that fires at once if it became readable in between.
   void run() {
     if (closed) return;
+    thread = std::this_thread::get_id();
     if (turn()) {
       schedule();
     } else {
@@ -46,6 +50,7 @@ struct ZmqWatch::State : std::enable_shared_from_this<ZmqWatch::State> {
   boost::asio::io_context& loop;
   boost::asio::posix::stream_descriptor descriptor;
   Turn turn;
+  std::thread::id thread;  // that ran the last turn
   bool scheduled = false;
   bool waiting = false;
   bool closed = false;
@@ -61,6 +66,11 @@ ZmqWatch::~ZmqWatch() {
   state_->descriptor.release();  // cancels the wait; the descriptor stays ZeroMQ's
 }
 
-void ZmqWatch::kick() { state_->schedule(); }
+void ZmqWatch::kick() {
+  // Only the thread that runs the loop may touch the socket, or any while the loop does not run.
+  LONGHAUL_ASSERT(state_->thread == std::thread::id() ||
+                  state_->thread == std::this_thread::get_id() || state_->loop.stopped());
+  state_->schedule();
+}
 
 }  // namespace longhaul::proto

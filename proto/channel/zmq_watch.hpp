@@ -24,7 +24,7 @@ class ZmqWatch {
   ZmqWatch(const ZmqWatch&) = delete;
   ZmqWatch& operator=(const ZmqWatch&) = delete;
 
-  void kick();  // a turn runs soon, on the loop
+  void kick();  // a turn runs soon, on the loop; asserts that this is its thread
 
  private:
   struct State;
