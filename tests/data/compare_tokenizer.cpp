@@ -31,7 +31,7 @@ Case take_case(std::string_view& rest) {
   rest.remove_prefix(sizeof sizes);
   Case result{rest.substr(0, sizes[0]), std::vector<TokenId>(sizes[1])};
   rest.remove_prefix(sizes[0]);
-  std::memcpy(result.ids.data(), rest.data(), sizes[1] * sizeof(TokenId));
+  if (sizes[1] > 0) std::memcpy(result.ids.data(), rest.data(), sizes[1] * sizeof(TokenId));
   rest.remove_prefix(sizes[1] * sizeof(TokenId));
   return result;
 }
