@@ -24,6 +24,9 @@ struct MemoryEstimate {
   // Tensors of one micro-batch that wait on the stage's links: each activation received or sent,
   // each gradient sent or received, and data inputs as integers.
   std::uint64_t boundary = 0;
+  // 12 E where the job writes checkpoints: the copy of masters and moments that is written while
+  // training goes on.
+  std::uint64_t snapshot = 0;
 
   std::uint32_t in_flight = 0;              // micro-batches, at most, under the plan's schedule
   std::uint64_t saved_per_micro_batch = 0;  // kept between forward and backward
@@ -31,11 +34,16 @@ struct MemoryEstimate {
   [[nodiscard]] std::uint64_t total() const;
 };
 
+struct MemoryOptions {
+  proto::Precision precision = proto::Precision::kFp32;
+  bool checkpoints = false;  // the job writes some
+};
+
 // `shapes` as infer_shapes gives them for the plan's micro-batch. Sums saturate.
 [[nodiscard]] MemoryEstimate estimate_memory(const proto::Graph& graph, const proto::Plan& plan,
                                              proto::StageIndex stage,
                                              std::span<const proto::Shape> shapes,
-                                             proto::Precision precision);
+                                             const MemoryOptions& options);
 
 // "812 B", "1.5 KiB", "3.2 GiB": one decimal from KiB on.
 [[nodiscard]] std::string human_bytes(std::uint64_t bytes);

@@ -8,6 +8,7 @@
 #include "proto/channel/context.hpp"
 #include "proto/channel/control_channel.hpp"
 #include "proto/channel/tensor_channel.hpp"
+#include "proto/failure.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -252,7 +253,7 @@ void WorkerProcess::send_event(wire::WorkerEvent event) {
 void WorkerProcess::fail(const Error& error) {
   if (over_) return;
   wire::WorkerEvent event;
-  *event.mutable_failed() = failure_of(error);
+  *event.mutable_failed() = proto::to_failure(error);
   send_event(std::move(event));
   leave(error.kind == ErrorKind::kConfiguration ? 2 : 1);
 }

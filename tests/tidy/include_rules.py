@@ -13,10 +13,10 @@ OUR_FOLDERS = set(ARROWS) | {"tests", "deploy"}
 
 # Headers of a library -> folders whose business it is. Generated *.pb.h are ours.
 OWNERS = [
-    ("ZeroMQ", r"zmq(\.hpp|\.h|_addon\.hpp)$", ["proto"]),
-    ("Protobuf", r"google/protobuf/", ["proto"]),
+    ("ZeroMQ", r"zmq(\.hpp|\.h|_addon\.hpp)$", ["proto", "compnode/data"]),
+    ("Protobuf", r"google/protobuf/", ["proto", "compnode/data"]),
     ("zstd", r"(zstd|zdict)(_errors)?\.h$", ["compression"]),
-    ("xxHash", r"xxh(ash|3)\.h$", ["compression", "compnode/data"]),
+    ("xxHash", r"xxh(ash|3)\.h$", ["proto", "compnode/data"]),
     ("LibTorch", r"(torch|ATen|c10)/", ["compnode/execution", "compnode/worker"]),
     ("CUDA", r"(cuda|cuda_runtime|cuda_runtime_api|cuda_fp16|cuda_bf16|nccl)\.h$",
      ["compression/cuda", "compnode/execution", "compnode/worker"]),

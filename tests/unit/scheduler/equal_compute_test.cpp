@@ -127,7 +127,7 @@ TEST_CASE("equal compute: what the estimate says fits is exactly what is accepte
   std::vector<Candidate> candidates = nodes(2);
   for (std::uint32_t s = 0; s < 2; ++s) {
     candidates[s].memory_bytes =
-        estimate_memory(graph, plan, proto::StageIndex{s}, shapes, proto::Precision::kFp32)
+        estimate_memory(graph, plan, proto::StageIndex{s}, shapes, {proto::Precision::kFp32})
             .total();
   }
   CHECK(equal_compute(graph, candidates, options()).has_value());
@@ -156,7 +156,7 @@ TEST_CASE("equal compute: on random DAGs every plan is valid and near the best s
       parts.push_back(0);
       for (const proto::OperatorIndex op : stage.operators) {
         const double flops =
-            operator_costs(graph, op, shapes, proto::Precision::kFp32).flops();
+            operator_costs(graph, op, shapes, {proto::Precision::kFp32}).flops();
         parts.back() += flops;
         largest_operator = std::max(largest_operator, flops);
       }
