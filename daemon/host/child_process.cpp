@@ -295,9 +295,11 @@ void ChildProcess::Impl::wait_for_exit() {
 }
 
 void ChildProcess::Impl::reap() {
+  // A pidfd may be reported ready while its process still runs: then nothing is there to reap.
   siginfo_t info{};
-  while (waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED) != 0 && errno == EINTR) {
+  while (waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG) != 0 && errno == EINTR) {
   }
+  if (info.si_pid == 0) return wait_for_exit();
   reaped_ = true;
   drain(output_);
   drain(error_);
