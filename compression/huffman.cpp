@@ -103,7 +103,7 @@ void fill_table(const WordLengths& lengths, const Words& words, unsigned bits, T
     if (length == 0) continue;
     const auto value = static_cast<std::int8_t>(static_cast<std::uint8_t>(code << (8 - bits)));
     const auto extended = static_cast<std::uint8_t>(value >> (8 - bits));
-    const auto entry = static_cast<std::uint16_t>(extended << 8 | length);
+    const auto entry = static_cast<std::uint16_t>(std::uint32_t{extended} << 8 | length);
     for (std::size_t at = words.bits[code]; at < kTableSize; at += std::size_t{1} << length) {
       table[at] = entry;
     }

@@ -16,6 +16,7 @@ OWNERS = [
     ("ZeroMQ", r"zmq(\.hpp|\.h|_addon\.hpp)$", ["proto"]),
     ("Protobuf", r"google/protobuf/", ["proto"]),
     ("zstd", r"(zstd|zdict)(_errors)?\.h$", ["compression"]),
+    ("Highway", r"hwy/", ["compression"]),
     ("xxHash", r"xxh(ash|3)\.h$", ["compression", "compnode/data"]),
     ("LibTorch", r"(torch|ATen|c10)/", ["compnode/execution", "compnode/worker"]),
     ("CUDA", r"(cuda|cuda_runtime|cuda_runtime_api|cuda_fp16|cuda_bf16|nccl)\.h$",
