@@ -42,6 +42,7 @@ class BitWriter {
 
 class BitReader {
  public:
+  BitReader() = default;
   explicit BitReader(std::span<const std::byte> bytes)
       : at_(bytes.data()), end_(bytes.data() + bytes.size()) {}
 
@@ -96,8 +97,8 @@ class BitReader {
   }
 
  private:
-  const std::byte* at_;
-  const std::byte* end_;
+  const std::byte* at_ = nullptr;
+  const std::byte* end_ = nullptr;
   std::uint64_t waiting_ = 0;
   unsigned have_ = 0;
 };

@@ -2,12 +2,18 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <type_traits>
 #include <utility>
 
 namespace longhaul::compression {
+
+// memcpy that may be given null pointers where there is nothing to copy.
+inline void copy_bytes(void* to, const void* from, std::size_t bytes) {
+  if (bytes != 0) std::memcpy(to, from, bytes);
+}
 
 // Contents are indeterminate after resize(). Move-only; a moved-from buffer is empty.
 template <class T>

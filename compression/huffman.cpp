@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
+#include <utility>
 #include <vector>
 
 namespace longhaul::compression {
@@ -110,32 +110,81 @@ void fill_table(const WordLengths& lengths, const Words& words, unsigned bits, T
   }
 }
 
-bool unpack_chunk(BitReader& reader, const Table& table, std::span<std::int8_t> codes) {
-  std::size_t i = 0;
-  const auto next = [&]() -> unsigned {
-    const std::uint16_t entry = table[reader.peek() & (kTableSize - 1)];
-    reader.skip(entry & 0xffU);
-    codes[i++] = static_cast<std::int8_t>(entry >> 8);
-    return entry & 0xffU;
-  };
-  while (i + 4 <= codes.size()) {
+// Takes one code off; 0 if the next bits are no word.
+unsigned take_code(BitReader& reader, const Table& table, std::int8_t& code) {
+  const std::uint16_t entry = table[reader.peek() & (kTableSize - 1)];
+  const unsigned length = entry & 0xffU;
+  reader.skip(length);
+  code = static_cast<std::int8_t>(entry >> 8);
+  return length;
+}
+
+constexpr std::size_t kLanesUnpacked = 4;
+constexpr std::size_t kStride = 4;  // words that fit into what a refill gives
+
+// To the end of the chunk.
+bool unpack_rest(BitReader& reader, const Table& table, std::span<std::int8_t> codes) {
+  for (std::int8_t& code : codes) {
     reader.refill();
-    if (reader.have() < 4 * kLongestWord) break;
-    const unsigned a = next();
-    const unsigned b = next();
-    const unsigned c = next();
-    const unsigned d = next();
-    if (a == 0 || b == 0 || c == 0 || d == 0) return false;
-  }
-  while (i < codes.size()) {
-    reader.refill();
-    const std::uint16_t entry = table[reader.peek() & (kTableSize - 1)];
-    const unsigned length = entry & 0xffU;
-    if (length == 0 || length > reader.have()) return false;
-    reader.skip(length);
-    codes[i++] = static_cast<std::int8_t>(entry >> 8);
+    const unsigned have = reader.have();
+    const unsigned length = take_code(reader, table, code);
+    if (length == 0 || length > have) return false;
   }
   return reader.at_end();
+}
+
+// Several chunks of the same length, a stride of each in turn: a word begins where the one before
+// it ends, so that one chunk alone leaves the processor waiting.
+template <std::size_t kLaneCount>
+bool unpack_chunks(std::array<BitReader, kLaneCount> readers, const Table& table,
+                   std::int8_t* codes, std::size_t length) {
+  std::size_t i = 0;
+  bool words = true;
+  for (; i + kStride <= length; i += kStride) {
+    unsigned have = 64;
+    for (BitReader& reader : readers) {
+      reader.refill();
+      have = std::min(have, reader.have());
+    }
+    if (have < kStride * kLongestWord) break;
+    for (std::size_t j = i; j < i + kStride; ++j) {
+      for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+        words &= take_code(readers[lane], table, codes[lane * length + j]) != 0;
+      }
+    }
+  }
+  for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+    words &= unpack_rest(readers[lane], table, {codes + lane * length + i, length - i});
+  }
+  return words;
+}
+
+// The chunk at the front of `rest`, whose length is at `chunk_bytes`; both move on.
+Result<BitReader> next_chunk(const std::byte*& chunk_bytes, std::span<const std::byte>& rest) {
+  std::uint16_t length = 0;
+  std::memcpy(&length, chunk_bytes, 2);
+  chunk_bytes += 2;
+  if (length > rest.size()) return Error{"a chunk of packed codes is cut off"};
+  const BitReader reader(rest.first(length));
+  rest = rest.subspan(length);
+  return reader;
+}
+
+template <std::size_t kLaneCount>
+Result<void> unpack_next(const std::byte*& chunk_bytes, std::span<const std::byte>& rest,
+                         const Table& table, std::span<std::int8_t>& codes, std::size_t length) {
+  std::array<BitReader, kLaneCount> readers;
+  for (BitReader& reader : readers) {
+    const auto next = next_chunk(chunk_bytes, rest);
+    if (next.has_error()) return next.error();
+    reader = next.value();
+  }
+  if (!unpack_chunks<kLaneCount>(readers, table, codes.data(), length)) {
+    return Error{
+        fmt::format("a chunk of packed codes, {} codes from the end, is broken", codes.size())};
+  }
+  codes = codes.subspan(kLaneCount * length);
+  return {};
 }
 
 }  // namespace
@@ -231,16 +280,13 @@ Result<void> unpack_huffman(std::span<const std::byte> section, unsigned bits,
   fill_table(lengths, words, bits, table);
   const std::byte* chunk_bytes = section.data() + table_bytes(bits);
   auto rest = section.subspan(head);
-  for (std::size_t first = 0; first < codes.size(); first += kHuffmanChunk, chunk_bytes += 2) {
-    std::uint16_t length = 0;
-    std::memcpy(&length, chunk_bytes, 2);
-    if (length > rest.size()) return Error{"a chunk of packed codes is cut off"};
-    BitReader reader(rest.first(length));
-    rest = rest.subspan(length);
-    if (!unpack_chunk(reader, table,
-                      codes.subspan(first, std::min(kHuffmanChunk, codes.size() - first)))) {
-      return Error{fmt::format("the chunk of packed codes from {} on is broken", first)};
-    }
+  while (!codes.empty()) {
+    const auto done =
+        codes.size() >= kLanesUnpacked * kHuffmanChunk
+            ? unpack_next<kLanesUnpacked>(chunk_bytes, rest, table, codes, kHuffmanChunk)
+            : unpack_next<1>(chunk_bytes, rest, table, codes,
+                             std::min(kHuffmanChunk, codes.size()));
+    if (done.has_error()) return done.error();
   }
   if (!rest.empty()) return Error{"packed codes have bytes after their last chunk"};
   return {};

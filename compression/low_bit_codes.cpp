@@ -1,6 +1,8 @@
 // Eight codes at a time, as the bytes of one 64-bit word that are moved together in three steps.
 #include "compression/low_bit_codes.hpp"
 
+#include "compression/buffer.hpp"
+
 #include <algorithm>
 #include <cstring>
 
@@ -94,7 +96,7 @@ void pack_codes(std::span<const std::int8_t> codes, unsigned bits, std::byte* to
     case 6:
       return pack<6>(codes, to);
     case 8:
-      std::memcpy(to, codes.data(), codes.size());
+      copy_bytes(to, codes.data(), codes.size());
   }
 }
 
@@ -107,7 +109,7 @@ void unpack_codes(const std::byte* from, unsigned bits, std::span<std::int8_t> c
     case 6:
       return unpack<6>(from, codes);
     case 8:
-      std::memcpy(codes.data(), from, codes.size());
+      copy_bytes(codes.data(), from, codes.size());
   }
 }
 

@@ -203,9 +203,9 @@ void write_index_section(std::span<const std::uint32_t> gaps, const IndexPlan& p
                          std::span<const std::uint16_t> group_bytes, std::byte* to) {
   std::byte* const begin = to;
   const std::size_t subgroup = plan.fine ? kFineGroup : kGroup;
-  std::memcpy(to, parameters.data(), parameters.size());
+  copy_bytes(to, parameters.data(), parameters.size());
   to += parameters.size();
-  std::memcpy(to, group_bytes.data(), group_bytes.size_bytes());
+  copy_bytes(to, group_bytes.data(), group_bytes.size_bytes());
   to += group_bytes.size_bytes();
   for (std::size_t group = 0; group < group_bytes.size(); ++group) {
     BitWriter writer(to);

@@ -171,7 +171,7 @@ Result<void> encode_indexed(const Source& source, const Rung& rung, Workspace::M
   const auto kept = memory.top_k.kept.span();
   const auto values = gather(source, kept, memory);
   const auto payload = out.payload.resize(12 * k);
-  std::memcpy(payload.data(), values.data(), values.size_bytes());
+  copy_bytes(payload.data(), values.data(), values.size_bytes());
   for (std::size_t i = 0; i < k; ++i) {
     const std::uint64_t index = kept[i];
     std::memcpy(payload.data() + 4 * k + 8 * i, &index, 8);

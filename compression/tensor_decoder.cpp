@@ -107,7 +107,7 @@ Result<void> decode_dense(Codec codec, std::span<const std::byte> payload, std::
     return sound;
   }
   if (codec == Codec::kDenseFp32) {
-    if (!out.empty()) std::memcpy(out.data(), payload.data(), payload.size());
+    copy_bytes(out.data(), payload.data(), payload.size());
     return {};
   }
   constexpr std::size_t kPiece16 = 4096;
@@ -167,7 +167,7 @@ Result<void> decode(Codec codec, std::span<const std::byte> payload, Shape shape
         sound.has_error()) {
       return sound;
     }
-    if (!out.empty()) std::memcpy(out.data(), payload.data(), payload.size());
+    copy_bytes(out.data(), payload.data(), payload.size());
     return {};
   }
   const auto widened = workspace.memory().widened.resize(out.size());

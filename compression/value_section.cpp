@@ -104,7 +104,7 @@ WrittenValues write_blocks(std::span<const float> values, const ValueLayout& lay
 Result<void> read_floats(std::span<const std::byte> section, ValueFormat format,
                          std::span<float> values) {
   if (format == ValueFormat::kFp32) {
-    std::memcpy(values.data(), section.data(), section.size());
+    copy_bytes(values.data(), section.data(), section.size());
   } else {
     std::uint16_t narrowed[kPiece];
     for (std::size_t at = 0; at < values.size(); at += kPiece) {
@@ -133,7 +133,7 @@ Result<void> read_blocks(std::span<const std::byte> section, const ValueLayout& 
         fmt::format("payload has {} bytes of values, less than its scales", section.size())};
   }
   const auto scales = memory.scales.resize(scale_count(values.size(), layout.block));
-  std::memcpy(scales.data(), section.data(), scales.size_bytes());
+  copy_bytes(scales.data(), section.data(), scales.size_bytes());
   for (std::size_t i = 0; i < scales.size(); ++i) {
     if (scales[i] > kLargestScale) {
       return Error{fmt::format("the scale of block {} is negative or above 2^104", i)};
