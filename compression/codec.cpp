@@ -111,14 +111,16 @@ Result<const std::byte*> unpack(std::uint8_t packing, std::span<const std::byte>
 }  // namespace
 
 Result<Codec> codec_from_number(std::uint32_t number) {
-  if (number > static_cast<std::uint32_t>(Codec::kIntegers)) {
+  if (number > static_cast<std::uint32_t>(Codec::kIndexed)) {
     return Error{fmt::format("codec {} is not known to this version of Longhaul", number)};
   }
   return static_cast<Codec>(number);
 }
 
 Result<void> check_dense(Codec codec, DenseSize size) {
-  if (codec == Codec::kIntegers) return Error{"integers are not a dense codec"};
+  if (codec != Codec::kDenseFp32 && codec != Codec::kDenseBf16) {
+    return Error{fmt::format("codec {} is not dense", static_cast<std::uint32_t>(codec))};
+  }
   const std::size_t width = codec == Codec::kDenseFp32 ? 4 : 2;
   // Divided, not multiplied: the element count comes from a peer.
   if (size.payload_bytes % width != 0 || size.payload_bytes / width != size.elements) {

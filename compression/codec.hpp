@@ -16,6 +16,10 @@ enum class Codec : std::uint32_t {
   kDenseFp32 = 0,  // the tensor's own bytes: float32, little endian
   kDenseBf16 = 1,  // the tensor's own bytes: bfloat16, little endian
   kIntegers = 2,   // non-negative int64, narrowed, then zstd where that is smaller
+  kBlocks = 3,     // the whole tensor in blocks of low-bit codes
+  kTopK = 4,       // the largest entries and where they were
+  kMasked = 5,     // values at the entries of a top-k payload that went the other way
+  kIndexed = 6,    // the largest entries as float32 with 64-bit indices
 };
 
 // The codec of a number that a peer sent; an error for a number that this version does not know.

@@ -31,6 +31,7 @@ BAD = {
         ("daemon/a.cpp", SOURCE + "#include <google/protobuf/util/json_util.h>\n", 2),
         ("proto/a.cpp", SOURCE + "#include <zstd.h>\n", 2),
         ("daemon/a.cpp", SOURCE + "#include <xxhash.h>\n", 2),
+        ("compnode/a.cpp", SOURCE + "#include <hwy/highway.h>\n", 2),
         ("compnode/data/a.cpp", SOURCE + "#include <ATen/ATen.h>\n", 2),
         ("compnode/files/a.cpp", SOURCE + "#include <torch/torch.h>\n", 2),
         ("daemon/a.cpp", SOURCE + "#include <c10/core/Device.h>\n", 2),

@@ -143,7 +143,8 @@ TEST_CASE("codec: numbers are known or refused") {
   CHECK(codec_from_number(0).value() == Codec::kDenseFp32);
   CHECK(codec_from_number(1).value() == Codec::kDenseBf16);
   CHECK(codec_from_number(2).value() == Codec::kIntegers);
-  for (const std::uint32_t number : {3u, 255u, 0xffffffffu}) {
+  CHECK(codec_from_number(6).value() == Codec::kIndexed);
+  for (const std::uint32_t number : {7u, 255u, 0xffffffffu}) {
     CAPTURE(number);
     CHECK(codec_from_number(number).has_error());
   }

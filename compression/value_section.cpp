@@ -1,0 +1,208 @@
+// The one writer and the one reader of value sections.
+#include "compression/value_section.hpp"
+
+#include "compression/huffman.hpp"
+#include "compression/low_bit_codes.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace longhaul::compression {
+namespace {
+
+constexpr std::uint32_t kInfinity = 0x7f800000;
+
+unsigned bits_of(ValueFormat format) { return static_cast<unsigned>(format); }
+
+bool has_blocks(ValueFormat format) { return bits_of(format) <= 8; }
+
+std::size_t scale_count(std::size_t count, std::size_t block) {
+  return (count + block - 1) / block;
+}
+
+std::size_t scale_bytes(std::size_t count, std::size_t block) {
+  return (2 * scale_count(count, block) + 3) / 4 * 4;
+}
+
+const std::uint32_t* rotation_signs(const ValueLayout& layout, std::uint32_t seed,
+                                    Workspace::Memory& memory) {
+  if (!layout.rotated) return nullptr;
+  const HashKey key = hash_key(seed);
+  for (std::uint32_t j = 0; j < layout.block; ++j) memory.signs[j] = hash(key, j) & 0x80000000U;
+  return memory.signs.data();
+}
+
+// fp32 and bf16, in pieces, so that each is in the cache for what is measured of it.
+WrittenValues write_floats(std::span<const float> values, ValueFormat format, std::byte* to,
+                           Sums& sums) {
+  const bool narrow = format == ValueFormat::kBf16;
+  std::uint16_t narrowed[kPiece];
+  float lost[kPiece];
+  for (std::size_t at = 0; at < values.size(); at += kPiece) {
+    const auto piece = values.subspan(at, std::min(kPiece, values.size() - at));
+    if (kernels().scan(piece.data(), piece.size(), sums.squares) >= kRefusedMagnitude) {
+      return {.refused = at};
+    }
+    if (!narrow) {
+      std::memcpy(to + 4 * at, piece.data(), piece.size_bytes());
+      continue;
+    }
+    narrow_to_bf16(piece, narrowed);
+    std::memcpy(to + 2 * at, narrowed, 2 * piece.size());
+    widen_from_bf16(narrowed, std::span(lost).first(piece.size()));
+    for (std::size_t i = 0; i < piece.size(); ++i) lost[i] -= piece[i];
+    kernels().scan(lost, piece.size(), sums.squared_error);
+  }
+  return {.refused = values.size(), .bytes = values.size() * (narrow ? 2 : 4)};
+}
+
+WrittenValues write_blocks(std::span<const float> values, const ValueLayout& layout,
+                           const WriteOptions& options, Workspace::Memory& memory, std::byte* to,
+                           Sums& sums) {
+  const unsigned bits = bits_of(layout.format);
+  BlockOptions block{.block = layout.block,
+                     .largest = (1 << (bits - 1)) - 1,
+                     .stochastic = options.stochastic,
+                     .key = hash_key(options.key),
+                     .signs = rotation_signs(layout, options.seed, memory)};
+  auto* const scales = reinterpret_cast<std::uint16_t*>(to);
+  const std::size_t scaled = scale_count(values.size(), layout.block);
+  if (scaled % 2 != 0) scales[scaled] = 0;
+  std::byte* const codes = to + scale_bytes(values.size(), layout.block);
+  // Unpacked codes go out piece by piece; packed ones must all be known first.
+  std::int8_t piece_codes[kPiece];
+  auto* const all_codes = layout.packed ? memory.codes.resize(values.size()).data()
+                          : bits == 8   ? reinterpret_cast<std::int8_t*>(codes)
+                                        : nullptr;
+  for (std::size_t at = 0; at < values.size(); at += kPiece) {
+    const std::size_t length = std::min(kPiece, values.size() - at);
+    block.counter = static_cast<std::uint32_t>(at);
+    std::int8_t* const here = all_codes != nullptr ? all_codes + at : piece_codes;
+    const std::size_t done = kernels().quantise(values.data() + at, length, block,
+                                                scales + at / layout.block, here, sums);
+    if (done != length) return {.refused = at + done};
+    if (all_codes == nullptr) pack_codes({here, length}, bits, codes + at * bits / 8);
+  }
+  WrittenValues written{.refused = values.size(),
+                        .bytes = plain_value_bytes(layout, values.size())};
+  if (!layout.packed) return written;
+  const Frequencies frequencies = count_codes(memory.codes.span(), bits);
+  const WordLengths lengths = word_lengths(frequencies);
+  const std::size_t plain = plain_code_bytes(values.size(), bits);
+  if (packed_code_bytes(frequencies, lengths, bits, values.size()) < plain) {
+    written.packed = true;
+    written.bytes += pack_huffman(memory.codes.span(), bits, lengths, codes) - plain;
+  } else {
+    pack_codes(memory.codes.span(), bits, codes);
+  }
+  return written;
+}
+
+Result<void> read_floats(std::span<const std::byte> section, ValueFormat format,
+                         std::span<float> values) {
+  if (format == ValueFormat::kFp32) {
+    copy_bytes(values.data(), section.data(), section.size());
+  } else {
+    std::uint16_t narrowed[kPiece];
+    for (std::size_t at = 0; at < values.size(); at += kPiece) {
+      const auto piece = values.subspan(at, std::min(kPiece, values.size() - at));
+      std::memcpy(narrowed, section.data() + 2 * at, 2 * piece.size());
+      widen_from_bf16(narrowed, piece);
+    }
+  }
+  for (std::size_t at = 0; at < values.size(); at += kPiece) {
+    double ignored = 0.0;
+    const std::size_t length = std::min(kPiece, values.size() - at);
+    if (kernels().scan(values.data() + at, length, ignored) >= kInfinity) {
+      return Error{
+          fmt::format("the payload holds a NaN or an infinity among its values from {} on", at)};
+    }
+  }
+  return {};
+}
+
+Result<void> read_blocks(std::span<const std::byte> section, const ValueLayout& layout,
+                         std::uint32_t seed, Workspace::Memory& memory, std::span<float> values) {
+  const unsigned bits = bits_of(layout.format);
+  const std::size_t head = scale_bytes(values.size(), layout.block);
+  if (section.size() < head) {
+    return Error{
+        fmt::format("payload has {} bytes of values, less than its scales", section.size())};
+  }
+  const auto scales = memory.scales.resize(scale_count(values.size(), layout.block));
+  copy_bytes(scales.data(), section.data(), scales.size_bytes());
+  for (std::size_t i = 0; i < scales.size(); ++i) {
+    if (scales[i] > kLargestScale) {
+      return Error{fmt::format("the scale of block {} is negative or above 2^104", i)};
+    }
+  }
+  const auto body = section.subspan(head);
+  const BlockOptions block{.block = layout.block, .signs = rotation_signs(layout, seed, memory)};
+  if (layout.packed) {
+    const auto codes = memory.codes.resize(values.size());
+    const auto unpacked = unpack_huffman(body, bits, codes);
+    if (unpacked.has_error()) return unpacked.error();
+    kernels().dequantise(scales.data(), codes.data(), codes.size(), block, values.data());
+    return {};
+  }
+  if (body.size() != plain_code_bytes(values.size(), bits)) {
+    return Error{fmt::format("payload has {} bytes of codes instead of {}", body.size(),
+                             plain_code_bytes(values.size(), bits))};
+  }
+  std::int8_t piece_codes[kPiece];
+  for (std::size_t at = 0; at < values.size(); at += kPiece) {
+    const std::size_t length = std::min(kPiece, values.size() - at);
+    const std::byte* from = body.data() + at * bits / 8;
+    const auto* codes = reinterpret_cast<const std::int8_t*>(from);
+    if (bits != 8) {
+      unpack_codes(from, bits, {piece_codes, length});
+      codes = piece_codes;
+    }
+    kernels().dequantise(scales.data() + at / layout.block, codes, length, block,
+                         values.data() + at);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::size_t plain_value_bytes(const ValueLayout& layout, std::size_t count) {
+  const unsigned bits = bits_of(layout.format);
+  if (!has_blocks(layout.format)) return count * bits / 8;
+  return scale_bytes(count, layout.block) + plain_code_bytes(count, bits);
+}
+
+WrittenValues write_values(std::span<const float> values, const ValueLayout& layout,
+                           const WriteOptions& options, Workspace::Memory& memory, std::byte* to,
+                           Sums& sums) {
+  if (!has_blocks(layout.format)) return write_floats(values, layout.format, to, sums);
+  return write_blocks(values, layout, options, memory, to, sums);
+}
+
+Result<void> read_values(std::span<const std::byte> section, const ValueLayout& layout,
+                         std::uint32_t seed, Workspace::Memory& memory, std::span<float> values) {
+  if (has_blocks(layout.format)) return read_blocks(section, layout, seed, memory, values);
+  if (section.size() != plain_value_bytes(layout, values.size())) {
+    return Error{fmt::format("payload has {} bytes of values instead of {}", section.size(),
+                             plain_value_bytes(layout, values.size()))};
+  }
+  return read_floats(section, layout.format, values);
+}
+
+void narrow_to_bf16(std::span<const float> values, std::uint16_t* to) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto bits = std::bit_cast<std::uint32_t>(values[i]);
+    to[i] = static_cast<std::uint16_t>((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16);
+  }
+}
+
+void widen_from_bf16(const std::uint16_t* from, std::span<float> values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = std::bit_cast<float>(static_cast<std::uint32_t>(from[i]) << 16);
+  }
+}
+
+}  // namespace longhaul::compression
