@@ -165,7 +165,12 @@ void WorkerProcess::assign(const wire::Assignment& assignment) {
 void WorkerProcess::on_prepared() {
   links_ = std::make_unique<StageLinks>(
       stage_->graph, stage_->plan,
-      StageLinks::Options{stage_->stage, stage_->device, stage_->precision, stage_->shapes},
+      StageLinks::Options{.self = stage_->stage,
+                          .device = stage_->device,
+                          .precision = stage_->precision,
+                          .shapes = stage_->shapes,
+                          .rung = stage_->rung,
+                          .seed = stage_->job.training().seed()},
       [this](StageIndex to, wire::TensorHeader header, proto::Payload payload) {
         boost::asio::post(
             loop_, [this, to, header = std::move(header), payload = std::move(payload)]() mutable {
