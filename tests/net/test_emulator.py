@@ -58,7 +58,7 @@ class Emulator(unittest.TestCase):
 
     def test_one_connection_of_tcp_fills_a_path(self):
         with Network(both_ways("a", "b", 10, 100), ["a", "b"]) as network:
-            answer = network.flood("a", "b", "-t", 1)
+            answer = network.flood("a", "b", "-t", 2)
             self.assert_near(steady_rate(answer) / 1e6, 100 * TCP_PAYLOAD, "payload over TCP (Mbit/s)")
 
     def test_jitter_spreads_around_the_delay(self):
