@@ -1,6 +1,8 @@
 // unshare, TUN devices and their addresses by ioctl: no name outside, nothing to clean up.
 #include "daemon/wan/namespaces.hpp"
 
+#include "daemon/wan/ip_packet.hpp"
+
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -22,7 +24,6 @@ namespace longhaul::daemon {
 namespace {
 
 constexpr std::uint32_t kQueuedPackets = 10'000;  // of a device, until the relay reads them
-constexpr unsigned char kNetwork[] = {10, 87};
 
 proto::Error refused(std::string_view what, std::string_view way_out) {
   return {proto::ErrorKind::kResource,
@@ -131,7 +132,7 @@ proto::Result<SitePort> make_port(std::size_t site, const SiteNetworkOptions& op
       ioctl(port.tunnel.get(), TUNSETOFFLOAD, offload) != 0) {
     return refused("make a TUN device", "run this as root, or allow user namespaces");
   }
-  port.address = fmt::format("{}.{}.{}.1", kNetwork[0], kNetwork[1], site);
+  port.address = site_address(site);
   ifreq named{};
   std::memcpy(named.ifr_name, device.ifr_name, IFNAMSIZ);
   if (!configure(named, port.address, options.mtu)) {
@@ -183,36 +184,6 @@ proto::Result<SiteNetworks> make_site_networks(const SiteNetworkOptions& options
   }
   if (unshare(CLONE_NEWNET) != 0) return refused("make a network namespace", "run this as root");
   return networks;
-}
-
-std::size_t wire_bytes(const unsigned char* prefix, std::size_t bytes) {
-  // Of the virtio_net_hdr, in the host's order: where the bytes of one segment are counted, and
-  // where the TCP header begins, behind the IP header.
-  constexpr std::size_t kSegmentBytesAt = 4;
-  constexpr std::size_t kChecksumStartAt = 6;
-  constexpr std::size_t kTcpOffsetAt = 12;
-  std::uint16_t segment_bytes = 0;
-  std::uint16_t ip_bytes = 0;
-  std::memcpy(&segment_bytes, prefix + kSegmentBytesAt, sizeof segment_bytes);
-  std::memcpy(&ip_bytes, prefix + kChecksumStartAt, sizeof ip_bytes);
-  if (segment_bytes == 0 || ip_bytes + kTcpOffsetAt >= bytes) return bytes;
-  const unsigned char offset = prefix[kPacketPrefixBytes + ip_bytes + kTcpOffsetAt];
-  const std::size_t headers = ip_bytes + std::size_t{4} * (offset >> 4);
-  if (headers >= bytes) return bytes;
-  const std::size_t segments = (bytes - headers + segment_bytes - 1) / segment_bytes;
-  return bytes + (segments - 1) * headers;
-}
-
-std::optional<std::size_t> destination_site(const unsigned char* packet, std::size_t bytes,
-                                            std::size_t sites) {
-  constexpr std::size_t kHeader = 20;
-  constexpr std::size_t kDestination = 16;
-  if (bytes < kHeader || packet[0] >> 4 != 4) return std::nullopt;
-  const unsigned char* address = packet + kDestination;
-  if (address[0] != kNetwork[0] || address[1] != kNetwork[1] || address[2] >= sites) {
-    return std::nullopt;
-  }
-  return address[2];
 }
 
 }  // namespace longhaul::daemon

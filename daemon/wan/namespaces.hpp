@@ -51,8 +51,6 @@ struct SiteNetworkOptions {
 };
 
 inline constexpr std::size_t kMaxSites = 64;
-inline constexpr std::size_t kMostPacketBytes = 65'536;
-inline constexpr std::size_t kPacketPrefixBytes = 10;  // the virtio_net_hdr before each packet
 
 // Nothing of it has a name outside this process: when the process is gone and the last one that
 // entered a namespace, so is all of it. Where the system forbids network namespaces, a user
@@ -60,13 +58,5 @@ inline constexpr std::size_t kPacketPrefixBytes = 10;  // the virtio_net_hdr bef
 // is in an empty network namespace. Call it from the only thread. kResource names what the system
 // refused and what would allow it.
 [[nodiscard]] proto::Result<SiteNetworks> make_site_networks(const SiteNetworkOptions& options);
-
-// Bytes that the packet, which lies behind its prefix, takes on the wire: all of its segments with
-// their headers. `bytes` is without the prefix.
-[[nodiscard]] std::size_t wire_bytes(const unsigned char* prefix, std::size_t bytes);
-
-// Which site an IPv4 packet without its prefix is for; empty if for none of them.
-[[nodiscard]] std::optional<std::size_t> destination_site(const unsigned char* packet,
-                                                          std::size_t bytes, std::size_t sites);
 
 }  // namespace longhaul::daemon

@@ -1,6 +1,8 @@
 // The loop: change what is due to change, deliver what is due, sleep, read.
 #include "daemon/wan/relay.hpp"
 
+#include "daemon/wan/ip_packet.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -211,18 +213,15 @@ void Relay::deliver(Time now) {
 
 void Relay::read_packets(std::size_t site, Time now) {
   const int tunnel = networks_.ports[site].tunnel.get();
-  const unsigned char* packet = packets_->arriving() + kPacketPrefixBytes;
   for (std::size_t i = 0; i < kReadsPerTurn; ++i) {
     const auto got = read(tunnel, packets_->arriving(), packets_->most_bytes());
     if (got <= 0) return;
-    const auto stored = static_cast<std::size_t>(got);
-    if (stored <= kPacketPrefixBytes) continue;
-    const auto bytes = stored - kPacketPrefixBytes;
-    const auto to = destination_site(packet, bytes, networks_.ports.size());
+    const TunnelPacket packet(packets_->arriving(), static_cast<std::size_t>(got));
+    const auto to = destination_site(packet, networks_.ports.size());
     if (!to || *to == site) continue;
-    const auto number = packets_->store(stored);
-    const auto wire = static_cast<std::uint32_t>(wire_bytes(packets_->arriving(), bytes));
-    if (!shapers_[path_[site][*to]].offer(now, {.number = number, .bytes = wire})) {
+    const auto number = packets_->store(packet.size());
+    const auto bytes = static_cast<std::uint32_t>(wire_bytes(packet));
+    if (!shapers_[path_[site][*to]].offer(now, {.number = number, .bytes = bytes})) {
       packets_->free(number);
     }
   }

@@ -57,7 +57,7 @@ class Emulator(unittest.TestCase):
             print(f"late by (us): {carried['late_us']}, refused by a device: {carried['refused']}")
 
     def test_one_connection_of_tcp_fills_a_path(self):
-        with Network(both_ways("a", "b", 10, 100), ["a", "b"]) as network:
+        with Network(both_ways("a", "b", 4, 100), ["a", "b"]) as network:
             answer = network.flood("a", "b", "-t", 2)
             self.assert_near(steady_rate(answer) / 1e6, 100 * TCP_PAYLOAD, "payload over TCP (Mbit/s)")
 
