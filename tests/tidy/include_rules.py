@@ -13,8 +13,8 @@ OUR_FOLDERS = set(ARROWS) | {"tests", "deploy"}
 
 # Headers of a library -> folders whose business it is. Generated *.pb.h are ours.
 OWNERS = [
-    ("ZeroMQ", r"zmq(\.hpp|\.h|_addon\.hpp)$", ["proto", "compnode/data"]),
-    ("Protobuf", r"google/protobuf/", ["proto", "compnode/data"]),
+    ("ZeroMQ", r"zmq(\.hpp|\.h|_addon\.hpp)$", ["proto"]),
+    ("Protobuf", r"google/protobuf/", ["proto"]),
     ("zstd", r"(zstd|zdict)(_errors)?\.h$", ["compression"]),
     ("xxHash", r"xxh(ash|3)\.h$", ["proto", "compnode/data"]),
     ("LibTorch", r"(torch|ATen|c10)/", ["compnode/execution", "compnode/worker"]),
