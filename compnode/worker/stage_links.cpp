@@ -33,7 +33,11 @@ compression::Codec codec_for(at::ScalarType type) {
   return compression::Codec::kIntegers;
 }
 
-bool is_backward(wire::TensorHeader::Kind kind) { return kind == Kind::GRADIENT; }
+std::string direction_of(wire::TensorHeader::Kind kind) {
+  if (kind == Kind::ACTIVATION || kind == Kind::DATA) return "forward";
+  if (kind == Kind::GRADIENT) return "backward";
+  return kind == Kind::TIED_GRADIENT ? "tied" : "other";
+}
 
 }  // namespace
 
@@ -104,7 +108,7 @@ proto::Shape StageLinks::shape_of(proto::ValueIndex value, std::int64_t sequence
 
 void StageLinks::count(StageIndex to, wire::TensorHeader::Kind kind, const Traffic& traffic) {
   const std::lock_guard lock(traffic_mutex_);
-  Traffic& total = traffic_[{to.value, is_backward(kind)}];
+  Traffic& total = traffic_[{to.value, direction_of(kind)}];
   total.bytes += traffic.bytes;
   total.dense_bytes += traffic.dense_bytes;
 }
@@ -292,7 +296,7 @@ std::vector<wire::LinkReport> StageLinks::reports() const {
     wire::LinkReport& report = reports.emplace_back();
     report.set_from_stage(options_.self.value);
     report.set_to_stage(link.first);
-    report.set_direction(link.second ? "backward" : "forward");
+    report.set_direction(link.second);
     report.set_bytes_sent(traffic.bytes);
     report.set_dense_bytes(traffic.dense_bytes);
   }

@@ -99,7 +99,7 @@ class StageLinks {
   std::vector<proto::Boundary> data_in_;   // data inputs that come
   std::vector<proto::Boundary> data_out_;  // data inputs that leave
   mutable std::mutex traffic_mutex_;
-  std::map<std::pair<std::uint32_t, bool>, Traffic> traffic_;  // by stage and "is backward"
+  std::map<std::pair<std::uint32_t, std::string>, Traffic> traffic_;  // by stage and direction
 };
 
 }  // namespace longhaul::compnode
