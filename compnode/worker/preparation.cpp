@@ -1,6 +1,7 @@
 // Loads data, weights and checkpoints for one stage.
 #include "compnode/worker/preparation.hpp"
 
+#include "compnode/files/atomic_folder.hpp"
 #include "compnode/files/checkpoint_store.hpp"
 #include "compnode/files/model_export.hpp"
 #include "compnode/files/model_weights.hpp"
@@ -126,6 +127,7 @@ Result<std::unique_ptr<PreparedStage>> prepare(const wire::Assignment& assignmen
   if (auto valid = proto::validate_job(assignment.job()); !valid) return valid.error();
   stage->job = assignment.job();
   stage->job_id = assignment.job_id();
+  if (auto fresh = check_checkpoint_folder(stage->job); !fresh) return fresh.error();
   auto graph = proto::Graph::from_wire(assignment.graph());
   if (!graph) return graph.error();
   stage->graph = std::move(*graph);
@@ -170,11 +172,19 @@ std::vector<Error> preflight(const wire::SubmitJob& submission) {
   if (!note(shapes)) return errors;
   if (!job.model().from().empty()) note(ModelWeights::open(job.model().from(), *graph));
   if (const auto vocabulary = vocabulary_size(*graph, *shapes); note(vocabulary)) {
-    note(TokenDataset::check(job.data(), *vocabulary));
+    // What passes is tokenised now, into the cache: the rest of what can be wrong shows there.
+    if (note(TokenDataset::check(job.data(), *vocabulary))) {
+      note(TokenDataset::open(job.data(), {.vocabulary_size = *vocabulary, .progress = {}}));
+    }
   }
   note(check_checkpoint_folder(job));
   if (!job.resume().empty()) note(open_latest(job.resume(), *graph));
-  if (!job.export_directory().empty()) note(check_export_folder(job.export_directory()));
+  if (!job.export_directory().empty() && note(check_export_folder(job.export_directory()))) {
+    note(AtomicFolder::create(job.export_directory()));
+  }
+  if (job.checkpoint().every() > 0) {
+    note(AtomicFolder::create(std::filesystem::path(job.checkpoint().directory()) / "writable"));
+  }
   return errors;
 }
 

@@ -36,7 +36,11 @@ compression::Codec codec_for(at::ScalarType type) {
   return compression::Codec::kIntegers;
 }
 
-bool is_backward(wire::TensorHeader::Kind kind) { return kind == Kind::GRADIENT; }
+std::string direction_of(wire::TensorHeader::Kind kind) {
+  if (kind == Kind::ACTIVATION || kind == Kind::DATA) return "forward";
+  if (kind == Kind::GRADIENT) return "backward";
+  return kind == Kind::TIED_GRADIENT ? "tied" : "other";
+}
 
 }  // namespace
 
@@ -130,7 +134,7 @@ StageLinks::Outgoing StageLinks::header_for(StageIndex to, wire::TensorHeader::K
 void StageLinks::send_payload(Outgoing message, proto::Payload payload, Traffic traffic) {
   {
     const std::lock_guard lock(traffic_mutex_);
-    Traffic& total = traffic_[{message.to.value, is_backward(message.header.kind())}];
+    Traffic& total = traffic_[{message.to.value, direction_of(message.header.kind())}];
     total.bytes += message.header.ByteSizeLong() + payload.bytes.size();
     total.dense_bytes += message.dense_bytes;
     if (!traffic.rung.empty()) total.rung = std::move(traffic.rung);
@@ -380,7 +384,7 @@ std::vector<wire::LinkReport> StageLinks::reports() const {
     wire::LinkReport& report = reports.emplace_back();
     report.set_from_stage(options_.self.value);
     report.set_to_stage(link.first);
-    report.set_direction(link.second ? "backward" : "forward");
+    report.set_direction(link.second);
     report.set_bytes_sent(traffic.bytes);
     report.set_dense_bytes(traffic.dense_bytes);
     report.set_rung(traffic.rung);

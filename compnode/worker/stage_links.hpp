@@ -129,8 +129,8 @@ class StageLinks {
   std::vector<proto::Boundary> data_in_;   // data inputs that come
   std::vector<proto::Boundary> data_out_;  // data inputs that leave
   mutable std::mutex traffic_mutex_;
-  std::map<std::pair<std::uint32_t, bool>, Traffic> traffic_;  // by stage and "is backward"
-  boost::asio::thread_pool encoder_{1};                        // last: its tasks use the rest
+  std::map<std::pair<std::uint32_t, std::string>, Traffic> traffic_;  // by stage and direction
+  boost::asio::thread_pool encoder_{1};  // last: its tasks use the rest
 };
 
 }  // namespace longhaul::compnode

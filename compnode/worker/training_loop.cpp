@@ -58,7 +58,8 @@ TrainingLoop::TrainingLoop(PreparedStage& stage, StageLinks& links, Hooks hooks)
           wire::WorkerEvent event;
           event.mutable_checkpoint()->set_step(step);
           if (written) {
-            event.mutable_checkpoint()->set_path(written->string());
+            // The step's folder: the other stages' files are beside this one.
+            event.mutable_checkpoint()->set_path(written->parent_path().string());
           } else {
             event.mutable_checkpoint()->set_error(written.error().message);
           }
@@ -330,26 +331,40 @@ void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms
   }
   std::string what = "the loss";
   std::string where;
+  StageIndex owner{0};  // tells; the others only leave
   if (first[0] != kNothing) {
-    const auto& op = stage_.graph.operators[static_cast<std::size_t>(first[1])];
+    const proto::OperatorIndex index{static_cast<std::uint32_t>(first[1])};
+    const auto& op = stage_.graph.operators[index.value];
+    owner = stage_.plan.stage_of(index);
     where =
         fmt::format("the first operator to produce it is '{}', in micro-batch {}", op.id, first[0]);
   } else {
     const auto bad =
         std::find_if(norms.begin(), norms.end(), [](double n) { return !std::isfinite(n); });
     what = "a gradient";
+    if (bad != norms.end()) {
+      owner = owner_of(ParameterIndex{static_cast<std::uint32_t>(bad - norms.begin())});
+    }
     where = bad == norms.end()
                 ? "the sum of the gradient norms overflowed"
                 : fmt::format(
                       "the forward pass was finite, the gradient of '{}' is not",
                       stage_.graph.parameters[static_cast<std::size_t>(bad - norms.begin())].name);
   }
+  if (owner != stage_.stage) {
+    throw proto::Failed(
+        {proto::ErrorKind::kLost, fmt::format("step {}: {} became NaN or infinite on stage {}",
+                                              step + 1, what, owner.value)});
+  }
+  const std::string advice = step == stage_.first_step && !stage_.job.model().from().empty()
+                                 ? fmt::format("check the weights in {}", stage_.job.model().from())
+                                 : "a lower learning rate, a longer warm-up or clip_norm may help";
+  const bool has_checkpoint =
+      step >= stage_.job.checkpoint().every() && stage_.job.checkpoint().every() > 0;
   throw proto::Failed(
       {proto::ErrorKind::kNumeric,
-       fmt::format("step {}: {} became NaN or infinite; {}; a lower learning rate, a "
-                   "longer warm-up or clip_norm may help, and the last checkpoint is "
-                   "sound",
-                   step + 1, what, where)});
+       fmt::format("step {}: {} became NaN or infinite; {}; {}{}", step + 1, what, where, advice,
+                   has_checkpoint ? ", and the last checkpoint is sound" : "")});
 }
 
 double TrainingLoop::holdout_loss(std::uint64_t steps_done, Phase::Phase phase) {

@@ -24,8 +24,8 @@ using Json = nlohmann::ordered_json;
 // peak_memory_bytes, compute_s_per_microbatch}], in the plan's order; not reported yet: 0.
 [[nodiscard]] Json stages_json(const wire::JobStatus& status);
 // [{from, to, from_node, to_node, direction, bytes_sent, dense_bytes, rung, distortion, encode_s}],
-// from and to being stages; rung: of the latest boundary tensor; distortion: relative squared error
-// of all boundary tensors.
+// from and to being stages; direction: forward, backward, tied (gradients of shared parameters) or
+// other; rung: of the latest boundary tensor; distortion: relative squared error of them all.
 [[nodiscard]] Json links_json(const wire::JobStatus& status);
 [[nodiscard]] std::uint64_t total_bytes_sent(const wire::JobStatus& status);
 // The node that hosts the stage; "" if the plan does not say.

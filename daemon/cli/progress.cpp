@@ -159,7 +159,8 @@ void Progress::show_state(const wire::JobStatus& status) {
                        nodes_of(status.plan())));
       break;
     case wire::TRAINING:
-      note(status.step() == 0 ? fmt::format("{}: training {} steps", job_, status.steps())
+      note(status.step() == 0 ? fmt::format("{}: training {} step{}", job_, status.steps(),
+                                             status.steps() == 1 ? "" : "s")
                               : fmt::format("{}: training from step {} to {}", job_,
                                             status.step() + 1, status.steps()));
       break;

@@ -38,7 +38,6 @@ class Compression(SystemTest):
         for rung, least, most in (("int8/128", 0.2, 0.35), ("topk10%-int4/64", 0.01, 0.12)):
             with self.subTest(rung):
                 links = self.links(self.train(f"fixed({rung})"))
-                # Tied gradients and the numbers at a step's end are in the totals of "forward".
                 backward = links[1, 0, "backward"]
                 ratio = backward["bytes_sent"] / dense[1, 0, "backward"]["bytes_sent"]
                 self.assertGreater(ratio, least)

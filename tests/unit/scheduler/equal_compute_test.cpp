@@ -113,11 +113,12 @@ TEST_CASE("equal compute: a stage that does not fit names need, capacity and way
   CHECK(message.find("stage 1 (operators 'h.4.ln_1' to 'loss') needs ") == 0);
   CHECK(message.find("device 'cpu' of node 'b' has 1.0 MiB: parameters 7") != std::string::npos);
   for (const char* part : {"gradients", "optimizer", "activations", "workspace", "boundary",
-                           "use more nodes", "micro_batch", "bf16", "sequence_length"}) {
+                           "use more nodes", "micro_batch", "sequence_length"}) {
     CAPTURE(part);
     CHECK(message.find(part) != std::string::npos);
   }
   CHECK(message.find("1f1b") == std::string::npos);
+  CHECK(message.find("bf16") == std::string::npos);  // a copy of the weights is more than it saves
 }
 
 TEST_CASE("equal compute: what the estimate says fits is exactly what is accepted") {

@@ -56,6 +56,7 @@ TEST_CASE("memory: parameters, gradients and optimizer count 4, 4 and 8 bytes pe
   CHECK(fp32.optimizer == 8 * elements);
   CHECK(fp32.gradients == 4 * (elements + tied));  // one buffer per use of the tied weight
   CHECK(fp32.boundary == 0);
+  CHECK(fp32.exchange == 0);
   const auto bf16 = estimate_memory(graph, plan, StageIndex{0}, shapes, {Precision::kBf16});
   CHECK(bf16.parameters == 6 * elements);
   CHECK(bf16.gradients == fp32.gradients);
@@ -74,6 +75,7 @@ TEST_CASE("memory: a tied weight on two stages has one gradient buffer on each")
   for (const StageIndex stage : {StageIndex{0}, StageIndex{1}}) {
     const auto estimate = estimate_memory(graph, plan, stage, shapes, {Precision::kFp32});
     CHECK(estimate.gradients == estimate.parameters);
+    CHECK(estimate.exchange == 2 * 4 * 17 * 8);  // one sent, one received
   }
 }
 
