@@ -184,7 +184,7 @@ void StageLinks::encode_and_send(const BoundaryTensor& what, Outgoing message,
   Traffic traffic;
   traffic.encode_s =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  traffic.rung = std::move(encoded.rung);
+  if (what.moment.phase != Kind::EVALUATION_DENSE) traffic.rung = std::move(encoded.rung);
   traffic.distortion = encoded.distortion;
   send_payload(std::move(message), std::move(encoded.payload), std::move(traffic));
 }

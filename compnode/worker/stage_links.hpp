@@ -34,9 +34,9 @@ class StageLinks {
     proto::StageIndex self;
     at::Device device{at::kCPU};
     at::ScalarType precision = at::kFloat;
-    std::vector<proto::Shape> shapes;       // of every value, for a whole micro-batch
-    std::optional<compression::Rung> rung;  // none: nothing is compressed
-    std::uint64_t seed = 0;                 // the job's
+    std::vector<proto::Shape> shapes;         // of every value, for a whole micro-batch
+    std::optional<compression::Rung> rung{};  // none: nothing is compressed
+    std::uint64_t seed = 0;                   // the job's
   };
 
   StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options, Send send);
