@@ -16,12 +16,19 @@ constexpr double kSmallestMargin = 0.10;  // that a milder rung must have
 constexpr double kLargestMargin = 0.50;
 constexpr double kSpreads = 2.0;  // of goodput, for the margin
 constexpr double kClearlyFaster = 1.05;
-constexpr double kSameGoodput = 0.05;  // relative change that a reason does not mention
-constexpr std::uint32_t kLongestProbeHold = 256;
-constexpr std::uint64_t kFirstBar = 100;  // steps
+constexpr double kSameGoodput = 0.05;             // relative change that a reason does not mention
+constexpr std::uint32_t kLongestProbeHold = 128;  // steps
+constexpr std::uint32_t kSoon = 2;                // steps from a try that fitted to the next
+constexpr std::uint64_t kFirstBar = 100;          // steps
 constexpr std::uint64_t kLongestBar = 12800;
 
-double mbit_per_s(double bytes_per_s) { return bytes_per_s * 8e-6; }
+// Three digits, and all of those before the point.
+std::string figure(double value) {
+  return std::abs(value) < 100.0 ? fmt::format("{:.3g}", value) : fmt::format("{:.0f}", value);
+}
+
+std::string mbit(double bytes_per_s) { return figure(bytes_per_s * 8e-6); }
+std::string ms(double seconds) { return figure(seconds * 1e3); }
 
 bool measured(const LinkReading& link) {
   return std::isfinite(link.goodput_bytes_per_s) && link.goodput_bytes_per_s > 0.0;
@@ -47,6 +54,7 @@ Decision LinkPolicy::next(const StepInput& input) {
   step_ = input.step;
   outlook_.see(input);
   anneal();
+  if (goodput_then_ == 0.0) note_level();
   const auto move = choose(input);
   const Decision decision = arrive(move);
   if (options_.backward) update_demand(input);
@@ -119,11 +127,9 @@ std::size_t LinkPolicy::allowed_demand(std::size_t demand) const {
 std::string LinkPolicy::goodput_text() const {
   const double now = outlook_.goodput_bytes_per_s();
   const double change = goodput_then_ > 0.0 ? now / goodput_then_ - 1.0 : 0.0;
-  if (std::abs(change) <= kSameGoodput) {
-    return fmt::format("goodput {:.3g} Mbit/s", mbit_per_s(now));
-  }
-  return fmt::format("goodput {} {:.3g} -> {:.3g} Mbit/s", change < 0.0 ? "fell" : "rose",
-                     mbit_per_s(goodput_then_), mbit_per_s(now));
+  if (std::abs(change) <= kSameGoodput) return fmt::format("goodput {} Mbit/s", mbit(now));
+  return fmt::format("goodput {} {} -> {} Mbit/s", change < 0.0 ? "fell" : "rose",
+                     mbit(goodput_then_), mbit(now));
 }
 
 std::optional<LinkPolicy::Move> LinkPolicy::harder(const StepInput& input) const {
@@ -143,14 +149,14 @@ std::optional<LinkPolicy::Move> LinkPolicy::harder(const StepInput& input) const
   const double budget_s = outlook_.budget_s();
   std::string why = goodput_text();
   if (limit_then_ > 0.0 && limit_s < (1.0 - kSameGoodput) * limit_then_) {
-    why += fmt::format(", time allowed fell {:.3g} -> {:.3g} ms", 1e3 * limit_then_, 1e3 * limit_s);
+    why += fmt::format(", time allowed fell {} -> {} ms", ms(limit_then_), ms(limit_s));
   }
-  why += fmt::format(", {:.3g} ms over budget", 1e3 * (*now - budget_s));
+  why += fmt::format(", {} ms over budget", ms(*now - budget_s));
   const double then_s = outlook_.time_s(*picked).value_or(0.0);
-  if (then_s > limit_s) {
-    why += ", the fastest allowed";
-  } else if (then_s > budget_s) {
-    why += fmt::format(", the slowest link takes {:.3g} ms", 1e3 * limit_s);
+  if (then_s > budget_s) {
+    const bool fastest = outlook_.pick(0.0) == picked;
+    why += fastest ? ", no allowed rung fits: the fastest"
+                   : fmt::format(", the job's slowest link takes {} ms", ms(limit_s));
   }
   return Move{*picked, Cause::kTooSlow, std::move(why)};
 }
@@ -177,25 +183,30 @@ std::optional<LinkPolicy::Move> LinkPolicy::milder(const StepInput& input) {
   ++held_;
   if (held_ < hold_ || (!settled && held_ < 2 * hold_)) return std::nullopt;
   return Move{*better, Cause::kHeld,
-              fmt::format("{}, {:.3g} ms to spare for {} steps", goodput_text(),
-                          1e3 * (limit_s - outlook_.time_s(*better).value_or(0.0)), held_)};
+              fmt::format("{}, {} ms to spare, {} steps long", goodput_text(),
+                          ms(limit_s - outlook_.time_s(*better).value_or(0.0)), held_)};
 }
 
 std::optional<LinkPolicy::Move> LinkPolicy::probe(const StepInput& input) {
   if (probing_ && rung_ == outlook_.sent(target_)) {
     probing_ = false;  // a whole step under the rung that was tried, and it is not too slow
+    probed_well_ = true;
+    unwatch();
+  }
+  if (last_climb_ && !climbed_lately()) {
     probe_hold_ = std::max(options_.probe_steps, 1u);
-    bound_steps_ = 0;
+    last_climb_.reset();
   }
   bound_steps_ = input.link.lower_bound ? bound_steps_ + 1 : 0;
-  if (probing_ || bound_steps_ < probe_hold_) return std::nullopt;
+  const std::uint32_t wait = probed_well_ ? std::min(kSoon, probe_hold_) : probe_hold_;
+  if (probing_ || bound_steps_ < wait) return std::nullopt;
   const std::size_t least = allowed_demand(input.demand);
   for (std::size_t place = target_; place-- > least;) {
     const auto coding = outlook_.coding_s(place);
     if (!outlook_.allowed(place) || coding.value_or(0.0) > outlook_.limit_s()) continue;
     return Move{place, Cause::kProbe,
-                fmt::format("the link was not full for {} steps, at least {:.3g} Mbit/s: a try",
-                            bound_steps_, mbit_per_s(outlook_.goodput_bytes_per_s()))};
+                fmt::format("the link was not full for {} steps, at least {} Mbit/s: a try",
+                            bound_steps_, mbit(outlook_.goodput_bytes_per_s()))};
   }
   return std::nullopt;
 }

@@ -66,7 +66,13 @@ class LinkPolicy {
   void anneal();
   void update_demand(const StepInput& input);
   void take(const Move& move);
+  void note_level();
+  void revert(bool tried);
+  [[nodiscard]] bool climbed_lately() const;
   void guard(std::size_t old_place, Cause cause);
+  void unwatch();
+  [[nodiscard]] std::string follow(const Rung& old, const Rung& goal);
+  [[nodiscard]] const char* direction() const;
   [[nodiscard]] Decision arrive(const std::optional<Move>& move);
   [[nodiscard]] std::size_t allowed_demand(std::size_t demand) const;
   [[nodiscard]] std::string goodput_text() const;
@@ -85,16 +91,18 @@ class LinkPolicy {
   std::optional<std::uint64_t> last_climb_;
   std::uint64_t quiet_since_ = 0;
 
-  std::uint32_t probe_hold_;
-  std::uint32_t bound_steps_ = 0;
-  bool probing_ = false;
+  std::uint32_t probe_hold_;       // steps without a full link before a try
+  std::uint32_t bound_steps_ = 0;  // steps without a full link
+  bool probing_ = false;           // a try has not yet lasted a whole step
+  std::size_t probed_from_ = 0;
+  bool probed_well_ = false;  // the last try fitted: the next one comes soon
   std::size_t demand_ = 0;
 
   std::vector<std::size_t> guarded_;  // places before the changes that are watched, oldest first
   std::uint64_t bar_steps_;
   std::optional<std::uint32_t> anneal_start_;
 
-  double goodput_then_ = 0.0;  // at the last change
+  double goodput_then_ = 0.0;  // at the last change, or first seen
   double limit_then_ = 0.0;
   std::string last_reason_;
   std::uint64_t changes_ = 0;

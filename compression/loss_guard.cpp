@@ -53,6 +53,7 @@ std::optional<LossGuard::Rise> LossGuard::see(double loss) {
 }
 
 void LossGuard::watch() {
+  if (before_.size() < kEnoughBefore) return;
   watching_ = true;
   after_.clear();
   skip_ = kSettle;
@@ -69,7 +70,7 @@ void LossGuard::stop() {
 }
 
 std::optional<LossGuard::Rise> LossGuard::compare() const {
-  if (before_.size() < kEnoughBefore || after_.size() < kEnoughAfter) return std::nullopt;
+  if (after_.size() < kEnoughAfter) return std::nullopt;
   const double before = median({before_.begin(), before_.end()});
   const double after = median(after_);
   std::vector<double> deviations;

@@ -26,7 +26,7 @@ class LossGuard {
   [[nodiscard]] std::optional<Rise> see(double loss);
 
   // A change to a harder rung, or back to one under watch: what comes is compared with what was
-  // before the first change that is still watched.
+  // before the first change that is still watched. Nothing is watched where too little came before.
   void watch();
   // No change is under watch any more.
   void stop();
