@@ -91,7 +91,8 @@ SimulatedRun simulate(const SimulatedLink& link, std::uint64_t steps) {
   for (std::uint64_t step = 0; step < steps; ++step) {
     const Rung rung = policy.rung();
     const RungSample once = simulated_sample(link, rung, link.entries);
-    SimulatedStep record{.rung = rung, .began_s = now_s, .seconds = 0.0, .decision = {}};
+    SimulatedStep record{
+        .rung = rung, .began_s = now_s, .seconds = 0.0, .decision = {}, .changes = 0};
     double wire_s = 0.0;
     for (std::uint32_t i = 0; i < link.micro_batches; ++i) {
       const double wire = once.bytes / link.bytes_per_s(now_s);
@@ -119,6 +120,7 @@ SimulatedRun simulate(const SimulatedLink& link, std::uint64_t steps) {
     if (link.water_level_s) input.water_level_s = link.water_level_s(step);
     if (link.loss) input.loss = link.loss(step);
     record.decision = policy.next(input);
+    record.changes = policy.changes();
     run.steps.push_back(std::move(record));
   }
   run.changes = policy.changes();

@@ -43,7 +43,8 @@ struct SimulatedStep {
   Rung rung;  // under which the step ran
   double began_s = 0.0;
   double seconds = 0.0;
-  Decision decision;  // after it
+  Decision decision;          // after it
+  std::uint64_t changes = 0;  // until then
 };
 
 struct SimulatedRun {
