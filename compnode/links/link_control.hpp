@@ -90,7 +90,7 @@ class LinkControl {
   enum Number : std::size_t {
     kBestS,    // the sender's: the least that the link could take
     kDenseS,   // the sender's: what dense tensors would take
-    kHardest,  // a forward's sender: the hardest rung that is allowed
+    kHardest,  // a forward's sender: 1 + the hardest rung that is allowed; 0: not known yet
     kRung,     // a forward's sender: the rung of the step
     kDemand,   // a backward's sender: what it asks of the forward
     kDecodeS,  // the receiver's: per micro-batch

@@ -53,7 +53,7 @@ void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms
         std::find_if(norms.begin(), norms.end(), [](double n) { return !std::isfinite(n); });
     what = "a gradient";
     if (bad != norms.end()) {
-      owner = owner_of(ParameterIndex{static_cast<std::uint32_t>(bad - norms.begin())});
+      owner = owner_of(proto::ParameterIndex{static_cast<std::uint32_t>(bad - norms.begin())});
     }
     where = bad == norms.end()
                 ? "the sum of the gradient norms overflowed"
