@@ -50,9 +50,10 @@ double matrix_rate(at::ScalarType type) {
 
 int preflight_command() {
   const auto submission = message_from_standard_input<wire::SubmitJob>();
-  const auto errors = preflight(submission);
-  for (const proto::Error& error : errors) std::cerr << error.message << '\n';
-  return errors.empty() ? 0 : 2;
+  const Preflight findings = preflight(submission);
+  for (const std::string& note : findings.notes) std::cerr << "warning: " << note << '\n';
+  for (const proto::Error& error : findings.errors) std::cerr << error.message << '\n';
+  return findings.errors.empty() ? 0 : 2;
 }
 
 int probe_command(bool quick) {

@@ -3,6 +3,7 @@
 
 #include "compnode/files/graph_fingerprint.hpp"
 #include "compnode/files/model_export.hpp"
+#include "compnode/worker/resume_notes.hpp"
 #include "proto/assert.hpp"
 #include "proto/pipeline_schedule.hpp"
 
@@ -375,8 +376,8 @@ void TrainingLoop::checkpoint(std::uint64_t steps_done) {
   if (checkpointed_ == steps_done) return;
   checkpointed_ = steps_done;
   StageSnapshot snapshot;
-  snapshot.info = {steps_done, stage_.job.training().seed(), cursor_, fingerprint(stage_.graph),
-                   stage_.job_id};
+  snapshot.info = {steps_done,    stage_.job.training().seed(), cursor_, fingerprint(stage_.graph),
+                   stage_.job_id, settings_of(stage_.job)};
   snapshot.place = {stage_.stage.value, stage_count()};
   const auto add = [&](StateRole role, const proto::Parameter& parameter,
                        const at::Tensor& tensor) {
