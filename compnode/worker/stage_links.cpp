@@ -417,7 +417,7 @@ std::vector<double> StageLinks::receive_numbers(const Moment& moment, StageIndex
   return numbers;
 }
 
-void StageLinks::send_evaluated(const Moment& moment, StageIndex to) {
+void StageLinks::send_done(const Moment& moment, StageIndex to) {
   wire::TensorHeader header;
   header.set_kind(Kind::EVALUATED);
   header.set_phase(moment.phase);
@@ -427,7 +427,7 @@ void StageLinks::send_evaluated(const Moment& moment, StageIndex to) {
   options_.send(to, std::move(header), {});
 }
 
-void StageLinks::receive_evaluated(const Moment& moment, StageIndex from) {
+void StageLinks::receive_done(const Moment& moment, StageIndex from) {
   (void)mailbox_.take({from, Kind::EVALUATED, moment, ""});
 }
 

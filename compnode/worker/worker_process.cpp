@@ -198,6 +198,7 @@ void WorkerProcess::on_prepared() {
   event.mutable_ready()->set_endpoint(channel_->endpoint());
   event.mutable_ready()->set_public_key(tensor_keys_.public_key);
   event.mutable_ready()->set_first_step(stage_->first_step);
+  for (const std::string& note : stage_->notes) event.mutable_ready()->add_notes(note);
   send_event(std::move(event));
 }
 
