@@ -1,0 +1,123 @@
+// Memory on the device, or on the emulated one, that grows and is kept between calls.
+#pragma once
+
+#include "compression/cuda/device_language.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace longhaul::compression::cuda {
+
+// Copies between host and device wait for the kernels launched before; they throw where the device
+// fails. Spans may be empty, pointers of such are not looked at.
+template <class T>
+void download(In<T> from, std::span<T> to) {
+  if (to.empty()) return;
+#if defined(LONGHAUL_CUDA)
+  check(cudaMemcpy(to.data(), from, to.size_bytes(), cudaMemcpyDeviceToHost),
+        "copying from the device");
+#else
+  from.copy_out(to.data(), to.size());
+#endif
+}
+
+template <class T>
+void upload(std::span<const T> from, Out<T> to) {
+  if (from.empty()) return;
+#if defined(LONGHAUL_CUDA)
+  check(cudaMemcpy(to, from.data(), from.size_bytes(), cudaMemcpyHostToDevice),
+        "copying to the device");
+#else
+  to.copy_in(from.data(), from.size());
+#endif
+}
+
+// `size` elements whose contents are indeterminate after resize(). Move-only.
+template <class T>
+class DeviceBuffer {
+ public:
+  DeviceBuffer() = default;
+  explicit DeviceBuffer(std::span<const T> values) { assign(values); }
+  DeviceBuffer(const DeviceBuffer&) = delete;
+  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
+  DeviceBuffer(DeviceBuffer&& other) noexcept { swap(other); }
+  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~DeviceBuffer() { release(); }
+
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+  Out<T> assign(std::span<const T> values) {
+    resize(values.size());
+    upload<T>(values, out());
+    return out();
+  }
+  // Elements from `begin` on.
+  void download_to(std::span<T> to, std::size_t begin = 0) const { download<T>(in() + begin, to); }
+  [[nodiscard]] T at(std::size_t index) const {
+    T value{};
+    download_to({&value, 1}, index);
+    return value;
+  }
+
+#if defined(LONGHAUL_CUDA)
+  Out<T> resize(std::size_t size) {
+    if (size > capacity_) {
+      release();
+      void* memory = nullptr;
+      check(cudaMalloc(&memory, size * sizeof(T)), "allocating on the device");
+      begin_ = static_cast<T*>(memory);
+      capacity_ = size;
+    }
+    size_ = size;
+    return begin_;
+  }
+  [[nodiscard]] T* out() { return begin_; }
+  [[nodiscard]] const T* in() const { return begin_; }
+
+ private:
+  void release() {
+    cudaFree(begin_);
+    begin_ = nullptr;
+    capacity_ = 0;
+  }
+  void swap(DeviceBuffer& other) noexcept {
+    std::swap(begin_, other.begin_);
+    std::swap(capacity_, other.capacity_);
+    std::swap(size_, other.size_);
+  }
+
+  T* begin_ = nullptr;
+  std::size_t capacity_ = 0;
+#else
+  // Always new memory, so that what an earlier use wrote there is not taken for written.
+  Out<T> resize(std::size_t size) {
+    memory_ = std::make_unique_for_overwrite<T[]>(size);
+    region_ = std::make_unique<Region>("a device buffer", size);
+    size_ = size;
+    return out();
+  }
+  [[nodiscard]] Out<T> out() { return {memory_.get(), region_.get()}; }
+  [[nodiscard]] In<T> in() const { return {memory_.get(), region_.get()}; }
+
+ private:
+  void release() {}
+  void swap(DeviceBuffer& other) noexcept {
+    memory_.swap(other.memory_);
+    region_.swap(other.region_);
+    std::swap(size_, other.size_);
+  }
+
+  std::unique_ptr<T[]> memory_;
+  std::unique_ptr<Region> region_;
+#endif
+  std::size_t size_ = 0;
+};
+
+}  // namespace longhaul::compression::cuda

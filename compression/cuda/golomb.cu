@@ -1,0 +1,254 @@
+// Golomb codes of gaps: groups of 2048 are a block each, to write; a thread each, to read.
+//
+// What it computes: format.md, "Index section": parameters for whole groups and for 64 gaps, the
+// bytes of each group under both, then the groups' bits; and foreign bits back to places. CPU
+// reference: plan_index_section(), write_index_section() and read_index_section() of
+// mask_indices.cpp.
+//
+// To write in parallel: a thread measures the codes of its 8 gaps, the prefix sums of the lengths
+// say at which bit it begins, and it sets its bits in shared memory, which is zero before: the
+// zeros of a quotient cost nothing. To read, a code's begin is known only after the one before it,
+// so a group is one thread's; the places are prefix sums again.
+//
+// Floor: 4 bytes read for each gap, a byte or so written.
+#include "compression/cuda/launchers.hpp"
+#include "compression/cuda/warp.cuh"
+
+namespace longhaul::compression::cuda {
+namespace {
+
+constexpr unsigned kGapsOfThread = 8;
+static_assert(kGolombGroup == kThreads * kGapsOfThread);
+constexpr unsigned kThreadsOfFine = kGolombFine / kGapsOfThread;
+constexpr unsigned kLargestParameter = 62;
+// A parameter's divisor is at least 0.56 of the mean gap, so that quotients add less than two bits
+// to a gap's 1 + 1 + 30: a group has at most 2048 * 34 bits.
+constexpr unsigned kWordsOfGroup = kGolombGroup * 34 / 32;
+constexpr uint64_t kMostElements = uint64_t{1} << 31;
+
+// The divisor M: 2^shift, or 3 * 2^shift.
+struct Golomb {
+  unsigned shift = 0;
+  bool three = false;
+};
+
+__device__ inline Golomb golomb_of(unsigned parameter) {
+  if (parameter == 0) return {0, false};
+  return parameter % 2 == 1 ? Golomb{(parameter + 1) / 2, false} : Golomb{parameter / 2 - 1, true};
+}
+
+__device__ inline uint64_t divisor_of(Golomb golomb) {
+  return uint64_t{golomb.three ? 3U : 1U} << golomb.shift;
+}
+
+// The smallest t with 128 (2 S + G) < c M G.
+__device__ inline unsigned parameter_for(uint64_t sum, uint64_t count) {
+  const uint64_t mean = 128 * (2 * sum + count);
+  unsigned parameter = 0;
+  for (; parameter < kLargestParameter; ++parameter) {
+    const Golomb golomb = golomb_of(parameter);
+    const uint64_t factor = parameter == 0 ? 542 : golomb.three ? 428 : 455;
+    if (mean < factor * divisor_of(golomb) * count) break;
+  }
+  return parameter;
+}
+
+struct Code {
+  uint32_t quotient = 0;
+  uint64_t rest = 0;   // the one, then what follows it
+  unsigned width = 0;  // of rest
+};
+
+__device__ inline Code code_of(uint32_t gap, Golomb golomb) {
+  const uint32_t part = gap >> golomb.shift;
+  const uint32_t low = gap & ((1U << golomb.shift) - 1);
+  if (!golomb.three) return {part, 1 | uint64_t{low} << 1, 1 + golomb.shift};
+  const uint32_t quotient = part / 3;
+  const uint32_t third = part - 3 * quotient;
+  if (third == 0) return {quotient, 1 | uint64_t{low} << 2, 2 + golomb.shift};
+  const uint32_t bits = third == 1 ? 1 : 3;
+  return {quotient, 1 | uint64_t{bits} << 1 | uint64_t{low} << 3, 3 + golomb.shift};
+}
+
+__device__ inline uint32_t bits_of(uint32_t gap, Golomb golomb) {
+  const Code code = code_of(gap, golomb);
+  return code.quotient + code.width;
+}
+
+// The gaps of one thread; `count` of them exist.
+struct Gaps {
+  uint32_t gap[kGapsOfThread];
+  unsigned count = 0;
+};
+
+// Of this thread: groups are the blocks'.
+__device__ inline uint32_t first_gap() {
+  return (blockIdx.x * kThreads + threadIdx.x) * kGapsOfThread;
+}
+
+__device__ inline Gaps own_gaps(In<uint32_t> places, uint32_t count) {
+  const uint32_t begin = first_gap();
+  Gaps gaps;
+  gaps.count = begin >= count ? 0 : count - begin < kGapsOfThread ? count - begin : kGapsOfThread;
+  uint32_t next = 0;
+  if (gaps.count != 0 && begin != 0) next = places[begin - 1] + 1;
+#pragma unroll
+  for (unsigned j = 0; j < kGapsOfThread; ++j) {
+    gaps.gap[j] = 0;
+    if (j >= gaps.count) continue;
+    const uint32_t place = places[begin + j];
+    gaps.gap[j] = place - next;
+    next = place + 1;
+  }
+  return gaps;
+}
+
+__device__ inline uint32_t bits_of_own(const Gaps& gaps, Golomb golomb) {
+  uint32_t bits = 0;
+#pragma unroll
+  for (unsigned j = 0; j < kGapsOfThread; ++j) {
+    if (j < gaps.count) bits += bits_of(gaps.gap[j], golomb);
+  }
+  return bits;
+}
+
+__global__ void plan_kernel(GolombPlan plan) {
+  const Gaps gaps = own_gaps(plan.places, plan.count);
+  uint32_t sum = 0;  // of gaps: below the places' bound of 2^31
+#pragma unroll
+  for (unsigned j = 0; j < kGapsOfThread; ++j) sum += gaps.gap[j];
+
+  uint32_t fine_sum = sum;
+  uint32_t fine_count = gaps.count;
+  for (unsigned lanes = 1; lanes < kThreadsOfFine; lanes *= 2) {
+    fine_sum += __shfl_xor_sync(kAllLanes, fine_sum, lanes);
+    fine_count += __shfl_xor_sync(kAllLanes, fine_count, lanes);
+  }
+  uint32_t group_sum = 0;
+  uint32_t group_count = 0;
+  (void)exclusive_sum_of_block(sum, group_sum);
+  (void)exclusive_sum_of_block(uint32_t{gaps.count}, group_count);
+  const unsigned coarse = parameter_for(group_sum, group_count);
+  unsigned fine = 0;
+  if (fine_count != 0) fine = parameter_for(fine_sum, fine_count);
+  uint32_t coarse_bits = 0;
+  uint32_t fine_bits = 0;
+  (void)exclusive_sum_of_block(bits_of_own(gaps, golomb_of(coarse)), coarse_bits);
+  (void)exclusive_sum_of_block(bits_of_own(gaps, golomb_of(fine)), fine_bits);
+
+  if (threadIdx.x % kThreadsOfFine == 0 && gaps.count != 0) {
+    constexpr unsigned kFineOfGroup = kGolombGroup / kGolombFine;
+    plan.fine[blockIdx.x * kFineOfGroup + threadIdx.x / kThreadsOfFine] =
+        static_cast<uint8_t>(fine);
+  }
+  if (threadIdx.x != 0) return;
+  plan.coarse[blockIdx.x] = static_cast<uint8_t>(coarse);
+  plan.coarse_bytes[blockIdx.x] = (coarse_bits + 7) / 8;
+  plan.fine_bytes[blockIdx.x] = (fine_bits + 7) / 8;
+}
+
+__global__ void write_kernel(GolombWriter writer) {
+  LONGHAUL_SHARED(uint32_t, words, kWordsOfGroup);
+  const Gaps gaps = own_gaps(writer.places, writer.count);
+  Golomb golomb;
+  if (gaps.count != 0) {
+    golomb = golomb_of(writer.parameters[first_gap() / writer.subgroup]);
+  }
+  uint32_t bits = 0;
+  uint32_t at = exclusive_sum_of_block(bits_of_own(gaps, golomb), bits);
+  clear_bits(words, bits);
+#pragma unroll
+  for (unsigned j = 0; j < kGapsOfThread; ++j) {
+    if (j >= gaps.count) continue;
+    const Code code = code_of(gaps.gap[j], golomb);
+    put_bits(words, at + code.quotient, code.rest, code.width);
+    at += code.quotient + code.width;
+  }
+  write_bits(words, bits, writer.bytes, writer.offsets[blockIdx.x]);
+}
+
+// A gap of a foreign group, at most kMostElements; false if the group ends before it does.
+__device__ inline bool read_gap(DeviceBitReader& reader, Golomb golomb, uint64_t& gap) {
+  uint64_t quotient = 0;
+  if (!reader.take_unary(quotient)) return false;
+  gap = quotient * divisor_of(golomb);  // below 2^19 * 2^32
+  if (golomb.three) {
+    uint32_t bit = 0;
+    if (!reader.take(1, bit)) return false;
+    if (bit != 0) {
+      if (!reader.take(1, bit)) return false;
+      gap += uint64_t{1 + bit} << golomb.shift;
+    }
+  }
+  uint32_t low = 0;
+  if (!reader.take(golomb.shift, low)) return false;
+  gap += low;
+  if (gap > kMostElements) gap = kMostElements;
+  return true;
+}
+
+__global__ void read_kernel(GolombReader reader) {
+  const uint32_t group = blockIdx.x * kThreads + threadIdx.x;
+  const uint32_t first = group * static_cast<uint32_t>(kGolombGroup);
+  if (first >= reader.count) return;
+  const uint32_t left = reader.count - first;
+  const uint32_t length = left < kGolombGroup ? left : static_cast<uint32_t>(kGolombGroup);
+  DeviceBitReader bits(reader.bytes, reader.offsets[group], reader.offsets[group + 1]);
+  bool sound = true;
+  unsigned parameter = 0;
+  for (uint32_t i = first; i < first + length; ++i) {
+    if (i == first || i % reader.subgroup == 0) {
+      parameter = reader.parameters[i / reader.subgroup];
+      sound = sound && parameter <= kLargestParameter;
+    }
+    uint64_t gap = 0;
+    if (sound) sound = read_gap(bits, golomb_of(parameter), gap);
+    reader.steps[i] = static_cast<uint32_t>(sound && gap < kMostElements ? gap + 1 : kMostElements);
+  }
+  if (!sound || bits.left() >= 8) atomicMin(&reader.refused[0], group);
+}
+
+__global__ void position_kernel(GolombReader reader, In<uint64_t> sums) {
+  const uint32_t i = blockIdx.x * kThreads + threadIdx.x;
+  if (i >= reader.count) return;
+  const uint64_t place = sums[i + 1] - 1;
+  const uint64_t elements = uint64_t{reader.rows} * reader.columns;
+  if (place >= elements) {
+    atomicMin(&reader.refused[0], i);
+    reader.mask[i] = 0;
+    return;
+  }
+  constexpr uint32_t kTileRows = 1024;
+  const auto tile = static_cast<uint32_t>(place / (uint64_t{kTileRows} * reader.columns));
+  const uint32_t rows = reader.rows - tile * kTileRows;
+  const uint32_t height = rows < kTileRows ? rows : kTileRows;
+  const uint32_t begin = tile * kTileRows * reader.columns;
+  const uint32_t inside = static_cast<uint32_t>(place) - begin;
+  const uint32_t column = inside / height;
+  reader.mask[i] = begin + (inside - column * height) * reader.columns + column;
+}
+
+}  // namespace
+
+void plan_golomb(const GolombPlan& plan) {
+  if (plan.count == 0) return;
+  launch(plan_kernel, dim3{pieces_of(plan.count, kGolombGroup)}, dim3{kThreads}, plan);
+}
+
+void write_golomb(const GolombWriter& writer) {
+  if (writer.count == 0) return;
+  launch(write_kernel, dim3{pieces_of(writer.count, kGolombGroup)}, dim3{kThreads}, writer);
+}
+
+void read_golomb(const GolombReader& reader) {
+  if (reader.count == 0) return;
+  const unsigned groups = pieces_of(reader.count, kGolombGroup);
+  launch(read_kernel, dim3{pieces_of(groups, kThreads)}, dim3{kThreads}, reader);
+}
+
+void places_to_positions(const GolombReader& reader, In<uint64_t> sums) {
+  if (reader.count == 0) return;
+  launch(position_kernel, dim3{pieces_of(reader.count, kThreads)}, dim3{kThreads}, reader, sums);
+}
+
+}  // namespace longhaul::compression::cuda

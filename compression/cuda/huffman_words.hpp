@@ -1,0 +1,22 @@
+// Canonical words for the kernels of huffman.cu: numbered as RFC 1951, 3.2.2 does.
+#pragma once
+
+#include "compression/huffman.hpp"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+namespace longhaul::compression::cuda {
+
+// By code: the word, its first bit lowest, and its length from bit 16 on; 0 for no word.
+using CanonicalWords = std::array<std::uint32_t, 256>;
+
+// None where words overlap. Lengths are at most kLongestWord.
+[[nodiscard]] std::optional<CanonicalWords> canonical_words(const WordLengths& lengths);
+
+// What kLongestWord bits begin with: the code in the upper byte, its length; 0: no word.
+using DecodingTable = std::array<std::uint16_t, std::size_t{1} << kLongestWord>;
+[[nodiscard]] DecodingTable decoding_table(const CanonicalWords& words);
+
+}  // namespace longhaul::compression::cuda

@@ -1,0 +1,87 @@
+// Sums in the format's fixed order, and the values that the codecs refuse.
+//
+// What it computes: the sum of squares in pieces of 4096 values, value i of a piece in lane i mod
+// 16, then lane j + 8 added to lane j, 4, 2, 1, then the pieces one after the other; beside it the
+// lowest position of a NaN, an infinity or a magnitude of 2^100 or more. CPU reference: scan() of
+// kernels_scalar.cpp, as top_k.cpp and value_section.cpp call it.
+//
+// A half-warp takes a piece: the order leaves a chain of 256 additions to each lane. The last sum,
+// over the pieces (or the quantiser's blocks), is one chain; a warp loads, every lane adds.
+//
+// Floor: 4 bytes read for each value; sum_in_order is bound by the latency of an addition.
+#include "compression/cuda/launchers.hpp"
+#include "compression/cuda/warp.cuh"
+
+namespace longhaul::compression::cuda {
+namespace {
+
+constexpr unsigned kHalf = static_cast<unsigned>(kLanes);
+
+__device__ inline uint32_t bf16_bits(float value) {
+  const uint32_t bits = __float_as_uint(value);
+  return (bits + 0x7fffU + (bits >> 16 & 1U)) >> 16 & 0xffffU;
+}
+
+__global__ void scan_kernel(ScanTask task, uint32_t pieces_of_row, uint32_t pieces) {
+  const uint32_t piece = (blockIdx.x * kThreads + threadIdx.x) / kHalf;
+  const unsigned lane = threadIdx.x % kHalf;
+  const uint32_t row = piece / pieces_of_row;
+  const auto first = static_cast<uint32_t>((piece - row * pieces_of_row) * kPiece);
+  uint32_t length = 0;
+  if (piece < pieces) {
+    length = task.columns - first < kPiece ? task.columns - first : static_cast<uint32_t>(kPiece);
+  }
+  const std::size_t begin = std::size_t{row} * task.columns + first;
+  double sum = 0.0;
+  for (uint32_t i = lane; i < length; i += kHalf) {
+    float value = task.values[begin + i];
+    if (magnitude_of(value) >= kRefusedMagnitude) {
+      atomicMin(&task.refused[0], static_cast<uint32_t>(begin + i));
+    }
+    if (task.measured == Measured::kLossAsBf16) {
+      value = __fsub_rn(__uint_as_float(bf16_bits(value) << 16), value);
+    }
+    const auto wide = static_cast<double>(value);
+    sum = __dadd_rn(sum, __dmul_rn(wide, wide));  // the product is exact
+  }
+  for (unsigned width = kHalf / 2; width > 0; width /= 2) {
+    sum = __dadd_rn(sum, __shfl_down_sync(kAllLanes, sum, width, kHalf));
+  }
+  if (lane == 0 && piece < pieces) task.squares[piece] = sum;
+}
+
+__global__ void sum_in_order_kernel(In<double> terms, std::size_t count, Out<double> total) {
+  const unsigned lane = lane_of_thread();
+  double sum = 0.0;
+  double next = 0.0;
+  if (lane < count) next = terms[lane];
+  for (std::size_t first = 0; first < count; first += kWarpLanes) {
+    const double here = next;
+    next = 0.0;  // which adds nothing to a sum of squares
+    if (first + kWarpLanes + lane < count) next = terms[first + kWarpLanes + lane];
+#pragma unroll
+    for (unsigned i = 0; i < kWarpLanes; ++i) {
+      sum = __dadd_rn(sum, __shfl_sync(kAllLanes, here, i));
+    }
+  }
+  if (lane == 0) total[0] = sum;
+}
+
+}  // namespace
+
+std::size_t scan_pieces(uint32_t rows, uint32_t columns) {
+  return std::size_t{rows} * pieces_of(columns, kPiece);
+}
+
+void scan(const ScanTask& task) {
+  const auto pieces = static_cast<uint32_t>(scan_pieces(task.rows, task.columns));
+  if (pieces == 0) return;
+  launch(scan_kernel, dim3{pieces_of(pieces, kThreads / kHalf)}, dim3{kThreads}, task,
+         pieces / task.rows, pieces);
+}
+
+void sum_in_order(In<double> terms, std::size_t count, Out<double> total) {
+  launch(sum_in_order_kernel, dim3{1}, dim3{kWarpLanes}, terms, count, total);
+}
+
+}  // namespace longhaul::compression::cuda
