@@ -1,13 +1,8 @@
-// The codecs themselves: numbers, checksum, dense size checks, and narrowed integers with zstd.
+// The codecs themselves: numbers, dense size checks, and narrowed integers with zstd.
 #include "compression/codec.hpp"
 
 #include <fmt/format.h>
 #include <zstd.h>
-
-#include <xxhash.h>
-#if defined(__x86_64__)
-#include <xxh_x86dispatch.h>  // the same sums, with the widest vectors that this processor has
-#endif
 
 #include <algorithm>
 #include <bit>
@@ -53,19 +48,27 @@ void widen(const std::byte* from, std::span<std::int64_t> values) {
 // Little-endian unsigned values of `width` bytes each.
 void narrow_to(std::size_t width, std::span<const std::int64_t> values, std::byte* to) {
   switch (width) {
-    case 1: return narrow<std::uint8_t>(values, to);
-    case 2: return narrow<std::uint16_t>(values, to);
-    case 4: return narrow<std::uint32_t>(values, to);
-    case 8: return narrow<std::uint64_t>(values, to);
+    case 1:
+      return narrow<std::uint8_t>(values, to);
+    case 2:
+      return narrow<std::uint16_t>(values, to);
+    case 4:
+      return narrow<std::uint32_t>(values, to);
+    case 8:
+      return narrow<std::uint64_t>(values, to);
   }
 }
 
 void widen_from(std::size_t width, const std::byte* from, std::span<std::int64_t> values) {
   switch (width) {
-    case 1: return widen<std::uint8_t>(from, values);
-    case 2: return widen<std::uint16_t>(from, values);
-    case 4: return widen<std::uint32_t>(from, values);
-    case 8: return widen<std::uint64_t>(from, values);
+    case 1:
+      return widen<std::uint8_t>(from, values);
+    case 2:
+      return widen<std::uint16_t>(from, values);
+    case 4:
+      return widen<std::uint32_t>(from, values);
+    case 8:
+      return widen<std::uint64_t>(from, values);
   }
 }
 
@@ -89,8 +92,8 @@ Result<const std::byte*> unpack(std::uint8_t packing, std::span<const std::byte>
     return body.data();
   }
   if (packing != kZstd) {
-    return Error{fmt::format("integer payload has packing {}; 0 (raw) and 1 (zstd) are known",
-                             packing)};
+    return Error{
+        fmt::format("integer payload has packing {}; 0 (raw) and 1 (zstd) are known", packing)};
   }
   unpacked.resize(raw_bytes);
   const std::size_t size =
@@ -112,10 +115,6 @@ Result<Codec> codec_from_number(std::uint32_t number) {
     return Error{fmt::format("codec {} is not known to this version of Longhaul", number)};
   }
   return static_cast<Codec>(number);
-}
-
-std::uint64_t checksum(std::span<const std::byte> payload) noexcept {
-  return XXH3_64bits(payload.data(), payload.size());
 }
 
 Result<void> check_dense(Codec codec, DenseSize size) {

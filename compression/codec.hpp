@@ -25,9 +25,6 @@ enum class Codec : std::uint32_t {
 // The codec of a number that a peer sent; an error for a number that this version does not know.
 [[nodiscard]] Result<Codec> codec_from_number(std::uint32_t number);
 
-// XXH3-64 of a payload, seed 0: what TensorHeader.checksum carries.
-[[nodiscard]] std::uint64_t checksum(std::span<const std::byte> payload) noexcept;
-
 // Dense codecs copy nothing: the payload is the tensor's memory, contiguous and row-major. This is
 // the receiver's check that a payload holds exactly `elements` of them; the payload may then be
 // read in place. An error too if `codec` is not dense.

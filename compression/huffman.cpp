@@ -40,8 +40,9 @@ Words words_of(const WordLengths& lengths) {
     if (word + of_length[length] > (1U << length)) words.overlap = true;
   }
   if (words.overlap) return words;
-  for (std::size_t code = 0; code < lengths.size(); ++code) {
-    if (lengths[code] != 0) words.bits[code] = reversed(next[lengths[code]]++, lengths[code]);
+  for (std::size_t symbol = 0; symbol < lengths.size(); ++symbol) {
+    if (lengths[symbol] != 0)
+      words.bits[symbol] = reversed(next[lengths[symbol]]++, lengths[symbol]);
   }
   return words;
 }
@@ -51,19 +52,19 @@ struct Node {
   std::size_t parent = 0;
 };
 
-// One Huffman tree over leaves in the order of weight, then code. Returns the longest length.
+// One Huffman tree over leaves in the order of weight, then symbol. Returns the longest length.
 unsigned tree_lengths(std::span<const std::uint64_t> weights, WordLengths& lengths) {
   std::vector<std::uint16_t> leaves;
-  for (std::size_t code = 0; code < weights.size(); ++code) {
-    if (weights[code] != 0) leaves.push_back(static_cast<std::uint16_t>(code));
+  for (std::size_t symbol = 0; symbol < weights.size(); ++symbol) {
+    if (weights[symbol] != 0) leaves.push_back(static_cast<std::uint16_t>(symbol));
   }
   lengths.fill(0);
   if (leaves.empty()) return 0;
   if (leaves.size() == 1) return lengths[leaves[0]] = 1;
-  std::ranges::stable_sort(leaves, {}, [&](std::uint16_t code) { return weights[code]; });
+  std::ranges::stable_sort(leaves, {}, [&](std::uint16_t symbol) { return weights[symbol]; });
   std::vector<Node> nodes;  // the leaves, then the joined trees, oldest first
   nodes.reserve(2 * leaves.size());
-  for (const std::uint16_t code : leaves) nodes.push_back({.weight = weights[code]});
+  for (const std::uint16_t symbol : leaves) nodes.push_back({.weight = weights[symbol]});
   std::size_t leaf = 0;
   std::size_t joined = leaves.size();
   const auto lightest = [&] {
@@ -88,34 +89,32 @@ unsigned tree_lengths(std::span<const std::uint64_t> weights, WordLengths& lengt
   return longest;
 }
 
-std::size_t table_bytes(unsigned bits) { return std::size_t{1} << (bits - 1); }
+std::size_t table_bytes(unsigned width) { return std::size_t{1} << (width - 1); }
 
 std::size_t chunks_of(std::size_t count) { return (count + kHuffmanChunk - 1) / kHuffmanChunk; }
 
-// What the next 12 bits begin with: the code in the upper byte, its length in the lower; 0: no
+// What the next 12 bits begin with: the symbol in the upper byte, its length in the lower; 0: no
 // word.
 using Table = std::array<std::uint16_t, kTableSize>;
 
-void fill_table(const WordLengths& lengths, const Words& words, unsigned bits, Table& table) {
+void fill_table(const WordLengths& lengths, const Words& words, unsigned width, Table& table) {
   table.fill(0);
-  for (std::size_t code = 0; code < std::size_t{1} << bits; ++code) {
-    const unsigned length = lengths[code];
+  for (std::size_t symbol = 0; symbol < std::size_t{1} << width; ++symbol) {
+    const unsigned length = lengths[symbol];
     if (length == 0) continue;
-    const auto value = static_cast<std::int8_t>(static_cast<std::uint8_t>(code << (8 - bits)));
-    const auto extended = static_cast<std::uint8_t>(value >> (8 - bits));
-    const auto entry = static_cast<std::uint16_t>(std::uint32_t{extended} << 8 | length);
-    for (std::size_t at = words.bits[code]; at < kTableSize; at += std::size_t{1} << length) {
+    const auto entry = static_cast<std::uint16_t>(symbol << 8 | length);
+    for (std::size_t at = words.bits[symbol]; at < kTableSize; at += std::size_t{1} << length) {
       table[at] = entry;
     }
   }
 }
 
-// Takes one code off; 0 if the next bits are no word.
-unsigned take_code(BitReader& reader, const Table& table, std::int8_t& code) {
+// Takes one symbol off; 0 if the next bits are no word.
+unsigned take_symbol(BitReader& reader, const Table& table, std::uint8_t& symbol) {
   const std::uint16_t entry = table[reader.peek() & (kTableSize - 1)];
   const unsigned length = entry & 0xffU;
   reader.skip(length);
-  code = static_cast<std::int8_t>(entry >> 8);
+  symbol = static_cast<std::uint8_t>(entry >> 8);
   return length;
 }
 
@@ -123,11 +122,11 @@ constexpr std::size_t kLanesUnpacked = 4;
 constexpr std::size_t kStride = 4;  // words that fit into what a refill gives
 
 // To the end of the chunk.
-bool unpack_rest(BitReader& reader, const Table& table, std::span<std::int8_t> codes) {
-  for (std::int8_t& code : codes) {
+bool unpack_rest(BitReader& reader, const Table& table, std::span<std::uint8_t> symbols) {
+  for (std::uint8_t& symbol : symbols) {
     reader.refill();
     const unsigned have = reader.have();
-    const unsigned length = take_code(reader, table, code);
+    const unsigned length = take_symbol(reader, table, symbol);
     if (length == 0 || length > have) return false;
   }
   return reader.at_end();
@@ -137,7 +136,7 @@ bool unpack_rest(BitReader& reader, const Table& table, std::span<std::int8_t> c
 // it ends, so that one chunk alone leaves the processor waiting.
 template <std::size_t kLaneCount>
 bool unpack_chunks(std::array<BitReader, kLaneCount> readers, const Table& table,
-                   std::int8_t* codes, std::size_t length) {
+                   std::uint8_t* symbols, std::size_t length) {
   std::size_t i = 0;
   bool words = true;
   for (; i + kStride <= length; i += kStride) {
@@ -149,12 +148,12 @@ bool unpack_chunks(std::array<BitReader, kLaneCount> readers, const Table& table
     if (have < kStride * kLongestWord) break;
     for (std::size_t j = i; j < i + kStride; ++j) {
       for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-        words &= take_code(readers[lane], table, codes[lane * length + j]) != 0;
+        words &= take_symbol(readers[lane], table, symbols[lane * length + j]) != 0;
       }
     }
   }
   for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-    words &= unpack_rest(readers[lane], table, {codes + lane * length + i, length - i});
+    words &= unpack_rest(readers[lane], table, {symbols + lane * length + i, length - i});
   }
   return words;
 }
@@ -172,35 +171,34 @@ Result<BitReader> next_chunk(const std::byte*& chunk_bytes, std::span<const std:
 
 template <std::size_t kLaneCount>
 Result<void> unpack_next(const std::byte*& chunk_bytes, std::span<const std::byte>& rest,
-                         const Table& table, std::span<std::int8_t>& codes, std::size_t length) {
+                         const Table& table, std::span<std::uint8_t>& symbols, std::size_t length) {
   std::array<BitReader, kLaneCount> readers;
   for (BitReader& reader : readers) {
     const auto next = next_chunk(chunk_bytes, rest);
     if (next.has_error()) return next.error();
     reader = next.value();
   }
-  if (!unpack_chunks<kLaneCount>(readers, table, codes.data(), length)) {
+  if (!unpack_chunks<kLaneCount>(readers, table, symbols.data(), length)) {
     return Error{
-        fmt::format("a chunk of packed codes, {} codes from the end, is broken", codes.size())};
+        fmt::format("a chunk of packed codes, {} symbols from the end, is broken", symbols.size())};
   }
-  codes = codes.subspan(kLaneCount * length);
+  symbols = symbols.subspan(kLaneCount * length);
   return {};
 }
 
 }  // namespace
 
-Frequencies count_codes(std::span<const std::int8_t> codes, unsigned bits) {
-  // Four counters for each code: neighbours that are equal do not wait for each other.
+Frequencies count_symbols(std::span<const std::uint8_t> symbols) {
+  // Four counters for each symbol: neighbours that are equal do not wait for each other.
   std::array<Frequencies, 4> counts{};
   std::size_t i = 0;
-  for (; i + 4 <= codes.size(); i += 4) {
-    for (std::size_t j = 0; j < 4; ++j) ++counts[j][static_cast<std::uint8_t>(codes[i + j])];
+  for (; i + 4 <= symbols.size(); i += 4) {
+    for (std::size_t j = 0; j < 4; ++j) ++counts[j][symbols[i + j]];
   }
-  for (; i < codes.size(); ++i) ++counts[0][static_cast<std::uint8_t>(codes[i])];
+  for (; i < symbols.size(); ++i) ++counts[0][symbols[i]];
   Frequencies frequencies{};
-  const std::size_t mask = (std::size_t{1} << bits) - 1;
-  for (std::size_t code = 0; code < 256; ++code) {
-    for (const Frequencies& part : counts) frequencies[code & mask] += part[code];
+  for (const Frequencies& part : counts) {
+    for (std::size_t symbol = 0; symbol < 256; ++symbol) frequencies[symbol] += part[symbol];
   }
   return frequencies;
 }
@@ -215,42 +213,40 @@ WordLengths word_lengths(const Frequencies& frequencies) {
   return lengths;
 }
 
-std::size_t packed_code_bytes(const Frequencies& frequencies, const WordLengths& lengths,
-                              unsigned bits, std::size_t count) {
-  std::size_t total = 0;
-  for (std::size_t code = 0; code < 256; ++code) {
-    total += std::size_t{frequencies[code]} * lengths[code];
+std::size_t packed_bytes(const Frequencies& frequencies, const WordLengths& lengths,
+                         unsigned width) {
+  std::size_t bits = 0;
+  std::size_t count = 0;
+  for (std::size_t symbol = 0; symbol < 256; ++symbol) {
+    bits += std::size_t{frequencies[symbol]} * lengths[symbol];
+    count += frequencies[symbol];
   }
-  return table_bytes(bits) + 3 * chunks_of(count) + total / 8 + 1;
+  return table_bytes(width) + 3 * chunks_of(count) + bits / 8 + 1;
 }
 
-std::size_t pack_huffman(std::span<const std::int8_t> codes, unsigned bits,
+std::size_t pack_huffman(std::span<const std::uint8_t> symbols, unsigned width,
                          const WordLengths& lengths, std::byte* to) {
   std::byte* const begin = to;
-  for (std::size_t code = 0; code < std::size_t{1} << bits; code += 2) {
-    *to++ = static_cast<std::byte>(lengths[code] | lengths[code + 1] << 4);
+  for (std::size_t symbol = 0; symbol < std::size_t{1} << width; symbol += 2) {
+    *to++ = static_cast<std::byte>(lengths[symbol] | lengths[symbol + 1] << 4);
   }
   std::byte* chunk_bytes = to;
-  to += 2 * chunks_of(codes.size());
+  to += 2 * chunks_of(symbols.size());
   const Words words = words_of(lengths);
-  std::array<std::uint32_t, 256> entries{};  // word and length, by the code's byte
-  for (std::size_t byte = 0; byte < 256; ++byte) {
-    const std::size_t code = byte & ((std::size_t{1} << bits) - 1);
-    entries[byte] = std::uint32_t{words.bits[code]} << 8 | lengths[code];
+  std::array<std::uint32_t, 256> entries{};  // word and length
+  for (std::size_t symbol = 0; symbol < 256; ++symbol) {
+    entries[symbol] = std::uint32_t{words.bits[symbol]} << 8 | lengths[symbol];
   }
-  for (std::size_t first = 0; first < codes.size(); first += kHuffmanChunk) {
-    const auto chunk = codes.subspan(first, std::min(kHuffmanChunk, codes.size() - first));
+  for (std::size_t first = 0; first < symbols.size(); first += kHuffmanChunk) {
+    const auto chunk = symbols.subspan(first, std::min(kHuffmanChunk, symbols.size() - first));
     BitWriter writer(to);
     std::size_t i = 0;
-    const auto entry = [&](std::size_t at) {
-      return entries[static_cast<std::uint8_t>(chunk[at])];
-    };
     for (; i + 2 <= chunk.size(); i += 2) {
-      const std::uint32_t a = entry(i);
-      const std::uint32_t b = entry(i + 1);
+      const std::uint32_t a = entries[chunk[i]];
+      const std::uint32_t b = entries[chunk[i + 1]];
       writer.put(a >> 8 | std::uint64_t{b >> 8} << (a & 0xff), (a & 0xff) + (b & 0xff));
     }
-    if (i < chunk.size()) writer.put(entry(i) >> 8, entry(i) & 0xff);
+    if (i < chunk.size()) writer.put(entries[chunk[i]] >> 8, entries[chunk[i]] & 0xff);
     std::byte* const end = writer.finish();
     const auto length = static_cast<std::uint16_t>(end - to);
     std::memcpy(chunk_bytes, &length, 2);
@@ -260,14 +256,14 @@ std::size_t pack_huffman(std::span<const std::int8_t> codes, unsigned bits,
   return static_cast<std::size_t>(to - begin);
 }
 
-Result<void> unpack_huffman(std::span<const std::byte> section, unsigned bits,
-                            std::span<std::int8_t> codes) {
-  const std::size_t head = table_bytes(bits) + 2 * chunks_of(codes.size());
+Result<void> unpack_huffman(std::span<const std::byte> section, unsigned width,
+                            std::span<std::uint8_t> symbols) {
+  const std::size_t head = table_bytes(width) + 2 * chunks_of(symbols.size());
   if (section.size() < head) {
     return Error{fmt::format("packed codes have {} bytes, less than their header", section.size())};
   }
   WordLengths lengths{};
-  for (std::size_t i = 0; i < table_bytes(bits); ++i) {
+  for (std::size_t i = 0; i < table_bytes(width); ++i) {
     lengths[2 * i] = std::to_integer<std::uint8_t>(section[i] & std::byte{15});
     lengths[2 * i + 1] = std::to_integer<std::uint8_t>(section[i] >> 4);
   }
@@ -277,15 +273,15 @@ Result<void> unpack_huffman(std::span<const std::byte> section, unsigned bits,
   const Words words = words_of(lengths);
   if (words.overlap) return Error{"the words of packed codes overlap"};
   Table table;
-  fill_table(lengths, words, bits, table);
-  const std::byte* chunk_bytes = section.data() + table_bytes(bits);
+  fill_table(lengths, words, width, table);
+  const std::byte* chunk_bytes = section.data() + table_bytes(width);
   auto rest = section.subspan(head);
-  while (!codes.empty()) {
+  while (!symbols.empty()) {
     const auto done =
-        codes.size() >= kLanesUnpacked * kHuffmanChunk
-            ? unpack_next<kLanesUnpacked>(chunk_bytes, rest, table, codes, kHuffmanChunk)
-            : unpack_next<1>(chunk_bytes, rest, table, codes,
-                             std::min(kHuffmanChunk, codes.size()));
+        symbols.size() >= kLanesUnpacked * kHuffmanChunk
+            ? unpack_next<kLanesUnpacked>(chunk_bytes, rest, table, symbols, kHuffmanChunk)
+            : unpack_next<1>(chunk_bytes, rest, table, symbols,
+                             std::min(kHuffmanChunk, symbols.size()));
     if (done.has_error()) return done.error();
   }
   if (!rest.empty()) return Error{"packed codes have bytes after their last chunk"};

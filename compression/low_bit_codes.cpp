@@ -113,4 +113,40 @@ void unpack_codes(const std::byte* from, unsigned bits, std::span<std::int8_t> c
   }
 }
 
+void codes_to_symbols(std::span<const std::int8_t> codes, unsigned bits, std::uint8_t* symbols) {
+  switch (bits) {
+    case 3:
+      for (std::size_t i = 0; i + 2 <= codes.size(); i += 2) {
+        *symbols++ = static_cast<std::uint8_t>((codes[i] & 7) | (codes[i + 1] & 7) << 3);
+      }
+      if (codes.size() % 2 != 0) *symbols = static_cast<std::uint8_t>(codes.back() & 7);
+      return;
+    case 6:
+      for (const std::int8_t code : codes) *symbols++ = static_cast<std::uint8_t>(code & 63);
+      return;
+    case 4:
+    case 8:
+      return pack_codes(codes, bits, reinterpret_cast<std::byte*>(symbols));
+  }
+}
+
+void symbols_to_codes(const std::uint8_t* symbols, unsigned bits, std::span<std::int8_t> codes) {
+  const auto extended = [](unsigned code, unsigned sign) {
+    return static_cast<std::int8_t>(static_cast<int>(code ^ sign) - static_cast<int>(sign));
+  };
+  switch (bits) {
+    case 3:
+      for (std::size_t i = 0; i < codes.size(); ++i) {
+        codes[i] = extended(symbols[i / 2] >> (i % 2 * 3) & 7U, 4);
+      }
+      return;
+    case 6:
+      for (std::int8_t& code : codes) code = extended(*symbols++ & 63U, 32);
+      return;
+    case 4:
+    case 8:
+      return unpack_codes(reinterpret_cast<const std::byte*>(symbols), bits, codes);
+  }
+}
+
 }  // namespace longhaul::compression

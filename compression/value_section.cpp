@@ -59,6 +59,24 @@ WrittenValues write_floats(std::span<const float> values, ValueFormat format, st
   return {.refused = values.size(), .bytes = values.size() * (narrow ? 2 : 4)};
 }
 
+// Packed where that is shorter, else plain codes again; returns the bytes.
+std::size_t write_symbols(std::span<const std::uint8_t> symbols, std::size_t count, unsigned bits,
+                          std::byte* to) {
+  const std::size_t plain = plain_code_bytes(count, bits);
+  const Frequencies frequencies = count_symbols(symbols);
+  const WordLengths lengths = word_lengths(frequencies);
+  if (packed_bytes(frequencies, lengths, symbol_width(bits)) < plain) {
+    return pack_huffman(symbols, symbol_width(bits), lengths, to);
+  }
+  std::int8_t codes[kPiece];
+  for (std::size_t at = 0; at < count; at += kPiece) {
+    const std::size_t length = std::min(kPiece, count - at);
+    symbols_to_codes(symbols.data() + symbol_count(at, bits), bits, {codes, length});
+    pack_codes({codes, length}, bits, to + at * bits / 8);
+  }
+  return plain;
+}
+
 WrittenValues write_blocks(std::span<const float> values, const ValueLayout& layout,
                            const WriteOptions& options, Workspace::Memory& memory, std::byte* to,
                            Sums& sums) {
@@ -72,31 +90,31 @@ WrittenValues write_blocks(std::span<const float> values, const ValueLayout& lay
   const std::size_t scaled = scale_count(values.size(), layout.block);
   if (scaled % 2 != 0) scales[scaled] = 0;
   std::byte* const codes = to + scale_bytes(values.size(), layout.block);
-  // Unpacked codes go out piece by piece; packed ones must all be known first.
+  // Plain codes go out piece by piece; of packed ones all must be known first.
   std::int8_t piece_codes[kPiece];
-  auto* const all_codes = layout.packed ? memory.codes.resize(values.size()).data()
-                          : bits == 8   ? reinterpret_cast<std::int8_t*>(codes)
-                                        : nullptr;
+  auto* const symbols =
+      layout.packed ? memory.symbols.resize(symbol_count(values.size(), bits)).data() : nullptr;
   for (std::size_t at = 0; at < values.size(); at += kPiece) {
     const std::size_t length = std::min(kPiece, values.size() - at);
     block.counter = static_cast<std::uint32_t>(at);
-    std::int8_t* const here = all_codes != nullptr ? all_codes + at : piece_codes;
+    std::int8_t* const here =
+        layout.packed || bits != 8 ? piece_codes : reinterpret_cast<std::int8_t*>(codes) + at;
     const std::size_t done = kernels().quantise(values.data() + at, length, block,
                                                 scales + at / layout.block, here, sums);
     if (done != length) return {.refused = at + done};
-    if (all_codes == nullptr) pack_codes({here, length}, bits, codes + at * bits / 8);
+    if (layout.packed) {
+      codes_to_symbols({here, length}, bits, symbols + symbol_count(at, bits));
+    } else if (bits != 8) {
+      pack_codes({here, length}, bits, codes + at * bits / 8);
+    }
   }
   WrittenValues written{.refused = values.size(),
                         .bytes = plain_value_bytes(layout, values.size())};
-  if (!layout.packed) return written;
-  const Frequencies frequencies = count_codes(memory.codes.span(), bits);
-  const WordLengths lengths = word_lengths(frequencies);
-  const std::size_t plain = plain_code_bytes(values.size(), bits);
-  if (packed_code_bytes(frequencies, lengths, bits, values.size()) < plain) {
-    written.packed = true;
-    written.bytes += pack_huffman(memory.codes.span(), bits, lengths, codes) - plain;
-  } else {
-    pack_codes(memory.codes.span(), bits, codes);
+  if (layout.packed) {
+    const std::size_t plain = plain_code_bytes(values.size(), bits);
+    const std::size_t bytes = write_symbols(memory.symbols.span(), values.size(), bits, codes);
+    written.packed = bytes < plain;
+    written.bytes -= plain - bytes;
   }
   return written;
 }
@@ -141,25 +159,26 @@ Result<void> read_blocks(std::span<const std::byte> section, const ValueLayout& 
   }
   const auto body = section.subspan(head);
   const BlockOptions block{.block = layout.block, .signs = rotation_signs(layout, seed, memory)};
+  const std::uint8_t* symbols = nullptr;
   if (layout.packed) {
-    const auto codes = memory.codes.resize(values.size());
-    const auto unpacked = unpack_huffman(body, bits, codes);
+    const auto all = memory.symbols.resize(symbol_count(values.size(), bits));
+    const auto unpacked = unpack_huffman(body, symbol_width(bits), all);
     if (unpacked.has_error()) return unpacked.error();
-    kernels().dequantise(scales.data(), codes.data(), codes.size(), block, values.data());
-    return {};
-  }
-  if (body.size() != plain_code_bytes(values.size(), bits)) {
+    symbols = all.data();
+  } else if (body.size() != plain_code_bytes(values.size(), bits)) {
     return Error{fmt::format("payload has {} bytes of codes instead of {}", body.size(),
                              plain_code_bytes(values.size(), bits))};
   }
   std::int8_t piece_codes[kPiece];
   for (std::size_t at = 0; at < values.size(); at += kPiece) {
     const std::size_t length = std::min(kPiece, values.size() - at);
-    const std::byte* from = body.data() + at * bits / 8;
-    const auto* codes = reinterpret_cast<const std::int8_t*>(from);
-    if (bits != 8) {
-      unpack_codes(from, bits, {piece_codes, length});
-      codes = piece_codes;
+    const std::int8_t* codes = piece_codes;
+    if (layout.packed) {
+      symbols_to_codes(symbols + symbol_count(at, bits), bits, {piece_codes, length});
+    } else if (bits != 8) {
+      unpack_codes(body.data() + at * bits / 8, bits, {piece_codes, length});
+    } else {
+      codes = reinterpret_cast<const std::int8_t*>(body.data()) + at;
     }
     kernels().dequantise(scales.data() + at / layout.block, codes, length, block,
                          values.data() + at);

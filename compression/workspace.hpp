@@ -13,7 +13,7 @@ namespace longhaul::compression {
 struct Workspace::Memory {
   Buffer<float> widened;      // a bfloat16 tensor as float32
   Buffer<float> values;       // the entries sent, in mask order
-  Buffer<std::int8_t> codes;  // one byte each
+  Buffer<std::uint8_t> symbols;  // of packed codes
   Buffer<std::uint16_t> scales;
   std::array<std::uint32_t, kLongestBlock> signs{};  // of rotation: 0 or 2^31
   TopKMemory top_k;

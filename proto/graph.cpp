@@ -56,17 +56,6 @@ std::optional<ParameterIndex> Graph::find_parameter(std::string_view parameter_n
   return std::nullopt;
 }
 
-std::vector<OperatorIndex> Graph::consumers(ValueIndex value) const {
-  std::vector<OperatorIndex> readers;
-  for (std::uint32_t i = 0; i < operators.size(); ++i) {
-    const auto& inputs = operators[i].inputs;
-    if (std::find(inputs.begin(), inputs.end(), value) != inputs.end()) {
-      readers.push_back(OperatorIndex{i});
-    }
-  }
-  return readers;
-}
-
 namespace {
 
 void attributes_to_wire(const Operator& op, wire::Operator& out) {

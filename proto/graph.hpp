@@ -96,8 +96,6 @@ struct Graph {
   [[nodiscard]] const std::string& value_name(ValueIndex value) const;
   [[nodiscard]] std::optional<OperatorIndex> find_operator(std::string_view id) const;
   [[nodiscard]] std::optional<ParameterIndex> find_parameter(std::string_view name) const;
-  // Operators that read the value, ascending.
-  [[nodiscard]] std::vector<OperatorIndex> consumers(ValueIndex value) const;
 
   // Checks everything: names unique and present, kinds and attributes known and in range, arities,
   // acyclic (a cycle is named operator by operator), loss a cross_entropy, every size bounded.

@@ -2,6 +2,7 @@
 #include "proto/job.hpp"
 
 #include "proto/assert.hpp"
+#include "proto/compression_setting.hpp"
 #include "proto/pipeline_schedule.hpp"
 #include "proto/refused.hpp"
 #include "proto/text.hpp"
@@ -262,10 +263,7 @@ Result<void> check_job(const wire::Job& job) {
   if (auto known = one_of("pipeline.schedule", job.pipeline_schedule(), schedules); !known) {
     return known.error();
   }
-  constexpr std::array<std::string_view, 1> kCompressions{"dense"};
-  if (auto known = one_of("compression", job.compression(), kCompressions); !known) {
-    return known.error();
-  }
+  if (auto known = parse_compression(job.compression()); !known) return known.error();
   return check_output(job);
 }
 

@@ -1,10 +1,11 @@
-// Two dynamic programs over cut positions: smallest largest part, then fewest bytes under a cap.
+// Two dynamic programs over cut positions: smallest largest part, then fewest bytes and evenness
+// under a cap.
 #include "scheduler/contiguous_split.hpp"
 
 #include "proto/assert.hpp"
 
 #include <algorithm>
-#include <deque>
+#include <cstdint>
 #include <limits>
 #include <optional>
 
@@ -17,50 +18,48 @@ std::vector<double> prefix_sums(std::span<const double> costs) {
   return sums;
 }
 
-struct CappedSplit {
-  std::int64_t bytes = 0;
-  std::vector<std::size_t> firsts;
+// Fewest bytes first, then the least sum of the parts' squared costs: the most even of them.
+struct Score {
+  std::int64_t bytes = std::numeric_limits<std::int64_t>::max();
+  double squares = 0.0;
+
+  [[nodiscard]] bool possible() const { return bytes != std::numeric_limits<std::int64_t>::max(); }
+  bool operator<(const Score& other) const {
+    return bytes != other.bytes ? bytes < other.bytes : squares < other.squares;
+  }
 };
 
-// best[i] for k parts: the fewest bytes that cut items [0, i) into k parts of at most `cap` each.
-// The j that may end part k - 1 form a window that only moves up with i: a queue of candidates in
-// ascending order of bytes finds the best of the window in constant time.
-std::optional<CappedSplit> fewest_bytes(const SplitProblem& problem,
-                                        const std::vector<double>& sums, double cap) {
-  constexpr std::int64_t kImpossible = std::numeric_limits<std::int64_t>::max();
+// best[i] for k parts: the score of items [0, i) in k parts of at most `cap` each.
+std::optional<std::vector<std::size_t>> best_under(const SplitProblem& problem,
+                                                   const std::vector<double>& sums, double cap) {
   const std::size_t items = problem.costs.size();
-  std::vector<std::int64_t> best(items + 1, kImpossible);
-  best[0] = 0;
+  std::vector<Score> best(items + 1);
+  best[0] = {.bytes = 0, .squares = 0.0};
   std::vector<std::vector<std::uint32_t>> chosen(problem.parts,
                                                  std::vector<std::uint32_t>(items + 1));
   for (std::size_t part = 0; part < problem.parts; ++part) {
-    std::vector<std::int64_t> next(items + 1, kImpossible);
-    const auto bytes_from = [&](std::size_t j) {
-      return best[j] + (j == 0 ? 0 : problem.cut_bytes[j]);
-    };
-    std::deque<std::size_t> window;
-    for (std::size_t i = 1; i <= items; ++i) {
-      if (best[i - 1] != kImpossible) {
-        while (!window.empty() && bytes_from(window.back()) >= bytes_from(i - 1)) {
-          window.pop_back();
-        }
-        window.push_back(i - 1);
+    std::vector<Score> next(items + 1);
+    for (std::size_t i = part + 1; i <= items; ++i) {
+      for (std::size_t j = i; j-- > part && sums[i] - sums[j] <= cap;) {
+        if (!best[j].possible()) continue;
+        const double cost = sums[i] - sums[j];
+        const Score score{.bytes = best[j].bytes + (j == 0 ? 0 : problem.cut_bytes[j]),
+                          .squares = best[j].squares + cost * cost};
+        if (!(score < next[i])) continue;
+        next[i] = score;
+        chosen[part][i] = static_cast<std::uint32_t>(j);
       }
-      while (!window.empty() && sums[i] - sums[window.front()] > cap) window.pop_front();
-      if (window.empty()) continue;
-      next[i] = bytes_from(window.front());
-      chosen[part][i] = static_cast<std::uint32_t>(window.front());
     }
     best = std::move(next);
   }
-  if (best[items] == kImpossible) return std::nullopt;
-  CappedSplit split{best[items], std::vector<std::size_t>(problem.parts)};
+  if (!best[items].possible()) return std::nullopt;
+  std::vector<std::size_t> firsts(problem.parts);
   std::size_t end = items;
   for (std::size_t part = problem.parts; part-- > 0;) {
     end = chosen[part][end];
-    split.firsts[part] = end;
+    firsts[part] = end;
   }
-  return split;
+  return firsts;
 }
 
 }  // namespace
@@ -97,21 +96,11 @@ double smallest_largest_part(std::span<const double> costs, std::size_t parts) {
 std::vector<std::size_t> contiguous_split(const SplitProblem& problem) {
   LONGHAUL_ASSERT(problem.cut_bytes.size() == problem.costs.size());
   const std::vector<double> sums = prefix_sums(problem.costs);
-  double low = smallest_largest_part(problem.costs, problem.parts);
-  double high = low * (1.0 + problem.tolerance);
-  auto split = fewest_bytes(problem, sums, high);
-  LONGHAUL_ASSERT(split.has_value());
-  for (int halvings = 0; halvings < 10; ++halvings) {
-    const double middle = low + (high - low) / 2;
-    auto tighter = fewest_bytes(problem, sums, middle);
-    if (tighter && tighter->bytes == split->bytes) {
-      split = std::move(tighter);
-      high = middle;
-    } else {
-      low = middle;
-    }
-  }
-  return std::move(split->firsts);
+  const double cap =
+      smallest_largest_part(problem.costs, problem.parts) * (1.0 + problem.tolerance);
+  auto firsts = best_under(problem, sums, cap);
+  LONGHAUL_ASSERT(firsts.has_value());
+  return std::move(*firsts);
 }
 
 }  // namespace longhaul::scheduler

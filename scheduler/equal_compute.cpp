@@ -3,7 +3,6 @@
 
 #include "proto/text.hpp"
 #include "scheduler/contiguous_split.hpp"
-#include "scheduler/memory_estimate.hpp"
 #include "scheduler/operator_costs.hpp"
 
 #include <fmt/format.h>
@@ -55,23 +54,26 @@ std::vector<std::int64_t> bytes_per_cut(const Graph& graph, std::span<const Shap
   return cuts;
 }
 
-std::string remedies(const Graph& graph, const Plan& plan, proto::Precision precision,
-                     const MemoryEstimate& need) {
+std::string remedies(const Graph& graph, const Plan& plan, const MemoryOptions& memory,
+                     const MemoryEstimate& need, std::uint64_t in_bf16) {
   std::vector<std::string> ways;
   if (plan.stages.size() < graph.operators.size()) ways.emplace_back("use more nodes");
   if (plan.micro_batch_size > 1) ways.emplace_back("a smaller training.micro_batch");
   if (plan.schedule == proto::ScheduleKind::kGpipe && need.in_flight > plan.stages.size()) {
     ways.emplace_back("pipeline.schedule 1f1b");
   }
-  if (precision == proto::Precision::kFp32) ways.emplace_back("training.precision bf16");
+  if (in_bf16 < need.total()) {
+    ways.emplace_back("training.precision bf16");
+  }
+  if (memory.checkpoints) ways.emplace_back("checkpoint.every 0");
   ways.emplace_back("a shorter data.sequence_length");
   ways.emplace_back("a node with more memory");
   return fmt::format("{}", fmt::join(ways, ", or "));
 }
 
 proto::Error does_not_fit(const Graph& graph, const Plan& plan, std::size_t index,
-                          proto::Precision precision, const MemoryEstimate& need,
-                          std::uint64_t capacity) {
+                          const MemoryOptions& memory, const MemoryEstimate& need,
+                          std::uint64_t in_bf16, std::uint64_t capacity) {
   const proto::Stage& stage = plan.stages[index];
   return {proto::ErrorKind::kResource,
           fmt::format("stage {} (operators {} to {}) needs {} of memory, and device {} of node {} "
@@ -80,17 +82,20 @@ proto::Error does_not_fit(const Graph& graph, const Plan& plan, std::size_t inde
                       proto::quoted(graph.operators[stage.operators.back().value].id),
                       human_bytes(need.total()), proto::quoted(stage.device),
                       proto::quoted(stage.node), human_bytes(capacity), describe(need),
-                      remedies(graph, plan, precision, need))};
+                      remedies(graph, plan, memory, need, in_bf16))};
 }
 
 proto::Result<void> check_memory(const Graph& graph, const Plan& plan,
-                                 std::span<const Shape> shapes, proto::Precision precision,
+                                 std::span<const Shape> shapes, const MemoryOptions& memory,
                                  const std::vector<Candidate>& candidates) {
   for (std::uint32_t s = 0; s < plan.stages.size(); ++s) {
-    const MemoryEstimate need =
-        estimate_memory(graph, plan, proto::StageIndex{s}, shapes, precision);
+    const MemoryEstimate need = estimate_memory(graph, plan, proto::StageIndex{s}, shapes, memory);
     if (need.total() > candidates[s].memory_bytes) {
-      return does_not_fit(graph, plan, s, precision, need, candidates[s].memory_bytes);
+      MemoryOptions bf16 = memory;
+      bf16.precision = proto::Precision::kBf16;
+      return does_not_fit(graph, plan, s, memory, need,
+                          estimate_memory(graph, plan, proto::StageIndex{s}, shapes, bf16).total(),
+                          candidates[s].memory_bytes);
     }
   }
   return {};
@@ -125,8 +130,8 @@ proto::Result<Plan> equal_compute(const Graph& graph, const std::vector<Candidat
   if (candidates.empty()) return proto::configuration_error("there is no node to plan for");
   if (candidates.size() > graph.operators.size()) {
     return proto::configuration_error(
-        fmt::format("{} nodes for a graph of {} operators; use at most {} nodes",
-                    candidates.size(), graph.operators.size(), graph.operators.size()));
+        fmt::format("{} nodes for a graph of {} operators; use at most {} nodes", candidates.size(),
+                    graph.operators.size(), graph.operators.size()));
   }
   const auto placed = data_first(candidates);
   if (!placed) return placed.error();
@@ -135,15 +140,18 @@ proto::Result<Plan> equal_compute(const Graph& graph, const std::vector<Candidat
 
   std::vector<double> flops;
   for (std::uint32_t i = 0; i < graph.operators.size(); ++i) {
+    // The loss is a pass over logits that its neighbour has just made: no reason to send them.
     flops.push_back(
-        operator_costs(graph, OperatorIndex{i}, *shapes, options.precision).flops());
+        OperatorIndex{i} == graph.loss
+            ? 0.0
+            : operator_costs(graph, OperatorIndex{i}, *shapes, options.memory.precision).flops());
   }
-  const std::vector<std::int64_t> cuts = bytes_per_cut(graph, *shapes, options.precision);
+  const std::vector<std::int64_t> cuts = bytes_per_cut(graph, *shapes, options.memory.precision);
   const std::vector<std::size_t> firsts =
       contiguous_split({.costs = flops, .cut_bytes = cuts, .parts = placed->size()});
   Plan plan = make_plan(graph, *placed, firsts, options);
 
-  if (auto fits = check_memory(graph, plan, *shapes, options.precision, *placed); !fits) {
+  if (auto fits = check_memory(graph, plan, *shapes, options.memory, *placed); !fits) {
     return fits.error();
   }
   return plan;

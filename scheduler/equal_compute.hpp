@@ -2,8 +2,8 @@
 #pragma once
 
 #include "proto/graph.hpp"
-#include "proto/job.hpp"
 #include "proto/plan.hpp"
+#include "scheduler/memory_estimate.hpp"
 
 #include <cstdint>
 #include <string>
@@ -24,7 +24,7 @@ struct EqualComputeOptions {
   proto::ShapeBinding binding;  // sequences in a micro-batch, tokens in a sequence
   proto::ScheduleKind schedule = proto::ScheduleKind::kOneForwardOneBackward;
   std::uint32_t micro_batches = 1;
-  proto::Precision precision = proto::Precision::kFp32;
+  MemoryOptions memory = {};
   proto::PlanEpoch epoch = {};
 };
 

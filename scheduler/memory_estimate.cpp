@@ -26,7 +26,7 @@ std::uint64_t saturating_sum(std::uint64_t a, std::uint64_t b) {
 }
 
 void add_parameters(const proto::Graph& graph, const proto::Plan& plan, proto::StageIndex stage,
-                    proto::Precision precision, MemoryEstimate& estimate) {
+                    const MemoryOptions& options, MemoryEstimate& estimate) {
   const auto elements = [&](proto::ParameterIndex parameter) {
     return static_cast<std::uint64_t>(graph.parameters[parameter.value].elements());
   };
@@ -40,17 +40,41 @@ void add_parameters(const proto::Graph& graph, const proto::Plan& plan, proto::S
       used += elements(parameter);
     }
   }
-  estimate.parameters = owned * (precision == proto::Precision::kBf16 ? 6 : 4);
+  estimate.parameters = owned * (options.precision == proto::Precision::kBf16 ? 6 : 4);
   estimate.gradients = used * 4;
   estimate.optimizer = owned * 8;
+  estimate.snapshot = options.checkpoints ? owned * 12 : 0;
+}
+
+// The uses of tied parameters, here and on the other stages that share them.
+std::uint64_t exchanged_bytes(const proto::Graph& graph, const proto::Plan& plan,
+                              proto::StageIndex stage) {
+  std::uint64_t bytes = 0;
+  for (const proto::TiedParameter& tied : proto::tied_parameters(graph, plan)) {
+    if (std::ranges::find(tied.stages, stage) == tied.stages.end()) continue;
+    std::uint64_t here = 0;
+    std::uint64_t elsewhere = 0;
+    for (std::uint32_t s = 0; s < plan.stages.size(); ++s) {
+      for (const proto::OperatorIndex op : plan.stages[s].operators) {
+        const auto& used = graph.operators[op.value].parameters;
+        if (std::ranges::find(used, tied.parameter) == used.end()) continue;
+        ++(proto::StageIndex{s} == stage ? here : elsewhere);
+      }
+    }
+    const auto elements =
+        static_cast<std::uint64_t>(graph.parameters[tied.parameter.value].elements());
+    bytes += 4 * elements * (here * (tied.stages.size() - 1) + elsewhere);
+  }
+  return bytes;
 }
 
 }  // namespace
 
 std::uint64_t MemoryEstimate::total() const {
-  std::uint64_t sum = 0;
-  for (const std::uint64_t part :
-       {parameters, gradients, optimizer, activations, workspace, boundary}) {
+  const std::uint64_t micro_batches =
+      saturating_sum(activations, saturating_sum(workspace, boundary));
+  std::uint64_t sum = std::max(micro_batches, exchange);
+  for (const std::uint64_t part : {parameters, gradients, optimizer, snapshot}) {
     sum = saturating_sum(sum, part);
   }
   return sum;
@@ -58,11 +82,12 @@ std::uint64_t MemoryEstimate::total() const {
 
 MemoryEstimate estimate_memory(const proto::Graph& graph, const proto::Plan& plan,
                                proto::StageIndex stage, std::span<const proto::Shape> shapes,
-                               proto::Precision precision) {
+                               const MemoryOptions& options) {
   MemoryEstimate estimate;
-  add_parameters(graph, plan, stage, precision, estimate);
+  add_parameters(graph, plan, stage, options, estimate);
+  estimate.exchange = exchanged_bytes(graph, plan, stage);
 
-  const MicroBatchMemory memory = walk_micro_batch(graph, plan, stage, shapes, precision);
+  const MicroBatchMemory memory = walk_micro_batch(graph, plan, stage, shapes, options.precision);
   estimate.in_flight = proto::peak_in_flight(proto::pipeline_schedule(
       plan.schedule, {.stage = stage,
                       .stages = static_cast<std::uint32_t>(plan.stages.size()),
@@ -75,7 +100,7 @@ MemoryEstimate estimate_memory(const proto::Graph& graph, const proto::Plan& pla
   for (const proto::Boundary& boundary : proto::boundaries(graph, plan)) {
     if (boundary.from != stage && boundary.to != stage) continue;
     const auto bytes =
-        static_cast<std::uint64_t>(value_bytes(graph, boundary.value, shapes, precision));
+        static_cast<std::uint64_t>(value_bytes(graph, boundary.value, shapes, options.precision));
     estimate.boundary = saturating_sum(estimate.boundary, boundary.data ? bytes : 2 * bytes);
   }
   return estimate;
@@ -96,11 +121,13 @@ std::string human_bytes(std::uint64_t bytes) {
 std::string describe(const MemoryEstimate& estimate) {
   return fmt::format(
       "parameters {}, gradients {}, optimizer {}, activations {} ({} micro-batch{} of {}), "
-      "workspace {}, boundary {}",
+      "workspace {}, boundary {}{}{}",
       human_bytes(estimate.parameters), human_bytes(estimate.gradients),
       human_bytes(estimate.optimizer), human_bytes(estimate.activations), estimate.in_flight,
       estimate.in_flight == 1 ? "" : "es", human_bytes(estimate.saved_per_micro_batch),
-      human_bytes(estimate.workspace), human_bytes(estimate.boundary));
+      human_bytes(estimate.workspace), human_bytes(estimate.boundary),
+      estimate.exchange == 0 ? "" : ", or exchange " + human_bytes(estimate.exchange),
+      estimate.snapshot == 0 ? "" : ", checkpoint snapshot " + human_bytes(estimate.snapshot));
 }
 
 }  // namespace longhaul::scheduler

@@ -24,18 +24,30 @@ struct MemoryEstimate {
   // Tensors of one micro-batch that wait on the stage's links: each activation received or sent,
   // each gradient sent or received, and data inputs as integers.
   std::uint64_t boundary = 0;
+  // Gradients of parameters that other stages use too, at the end of the step when no activation is
+  // left: 4 bytes per element for each use here and other stage (sent), and each use there.
+  std::uint64_t exchange = 0;
+  // 12 E where the job writes checkpoints: the copy of masters and moments that is written while
+  // training goes on.
+  std::uint64_t snapshot = 0;
 
   std::uint32_t in_flight = 0;              // micro-batches, at most, under the plan's schedule
   std::uint64_t saved_per_micro_batch = 0;  // kept between forward and backward
 
+  // What is there all the time, and the larger of what micro-batches and the exchange need.
   [[nodiscard]] std::uint64_t total() const;
+};
+
+struct MemoryOptions {
+  proto::Precision precision = proto::Precision::kFp32;
+  bool checkpoints = false;  // the job writes some
 };
 
 // `shapes` as infer_shapes gives them for the plan's micro-batch. Sums saturate.
 [[nodiscard]] MemoryEstimate estimate_memory(const proto::Graph& graph, const proto::Plan& plan,
                                              proto::StageIndex stage,
                                              std::span<const proto::Shape> shapes,
-                                             proto::Precision precision);
+                                             const MemoryOptions& options);
 
 // "812 B", "1.5 KiB", "3.2 GiB": one decimal from KiB on.
 [[nodiscard]] std::string human_bytes(std::uint64_t bytes);

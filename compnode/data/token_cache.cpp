@@ -6,9 +6,9 @@
 #include "compnode/data/file_lock.hpp"
 #include "compnode/files/atomic_file.hpp"
 #include "compnode/files/mapped_file.hpp"
+#include "proto/checksum.hpp"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <cstring>
 #include <filesystem>
@@ -80,7 +80,7 @@ std::optional<TokenStream> open_finished(const fs::path& path, unsigned token_bi
   Header expected;
   expected.token_bits = token_bits;
   expected.tokens = ids.size() / (token_bits / 8);
-  expected.checksum = XXH3_64bits(ids.data(), ids.size());
+  expected.checksum = proto::checksum(ids);
   if (header != expected) return std::nullopt;
   TokenStream stream;
   const TokenStream::Layout layout{.token_bits = token_bits, .header_bytes = sizeof header};
@@ -92,9 +92,7 @@ std::optional<TokenStream> open_finished(const fs::path& path, unsigned token_bi
 class TokenFile {
  public:
   TokenFile(AtomicFile file, unsigned token_bits)
-      : file_(std::move(file)), token_bits_(token_bits) {
-    XXH3_64bits_reset(checksum_.get());
-  }
+      : file_(std::move(file)), token_bits_(token_bits) {}
 
   proto::Result<void> begin() { return file_.append(std::as_bytes(std::span(&header_, 1))); }
 
@@ -108,7 +106,7 @@ class TokenFile {
 
   proto::Result<void> commit() {
     header_.token_bits = token_bits_;
-    header_.checksum = XXH3_64bits_digest(checksum_.get());
+    header_.checksum = checksum_.value();
     if (auto written = file_.overwrite(0, std::as_bytes(std::span(&header_, 1))); !written)
       return written;
     return file_.commit();
@@ -116,18 +114,14 @@ class TokenFile {
 
  private:
   proto::Result<void> append(std::span<const std::byte> bytes) {
-    XXH3_64bits_update(checksum_.get(), bytes.data(), bytes.size());
+    checksum_.add(bytes);
     return file_.append(bytes);
   }
-
-  struct FreeState {
-    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
-  };
 
   AtomicFile file_;
   unsigned token_bits_;
   Header header_;
-  std::unique_ptr<XXH3_state_t, FreeState> checksum_{XXH3_createState()};
+  proto::Checksum checksum_;
   std::vector<std::uint16_t> narrow_;
 };
 

@@ -4,6 +4,7 @@
 #include "proto/assert.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 namespace longhaul::compnode {
@@ -40,37 +41,39 @@ Shard::Shard(const proto::Graph& graph, const proto::Plan& plan, proto::StageInd
     nodes_.push_back({index, make_operator(graph.operators[index.value], index), false, {}});
     has_loss_ = has_loss_ || index == graph.loss;
   }
-  find_boundaries(plan, stage);
+  find_boundaries();
   plan_releases();
 }
 
-void Shard::find_boundaries(const proto::Plan& plan, proto::StageIndex stage) {
+void Shard::find_boundaries() {
   std::set<ValueIndex> made;
-  std::set<ValueIndex> read;
   for (const Node& node : nodes_) made.insert(graph_.value_of(node.index));
-  for (const Node& node : nodes_) {
-    for (const ValueIndex value : graph_.operators[node.index.value].inputs) {
-      if (!made.contains(value)) read.insert(value);
+  std::set<ValueIndex> read;
+  std::set<ValueIndex> read_elsewhere;
+  auto own = nodes_.begin();  // both ascend
+  for (std::uint32_t i = 0; i < graph_.operators.size(); ++i) {
+    const bool mine = own != nodes_.end() && own->index.value == i;
+    if (mine) ++own;
+    for (const ValueIndex value : graph_.operators[i].inputs) {
+      if (mine && !made.contains(value)) read.insert(value);
+      if (!mine && made.contains(value)) read_elsewhere.insert(value);
     }
   }
-  for (const ValueIndex value : read) {
-    inputs_.push_back(value);
-    if (!graph_.is_data_input(value)) differentiable_inputs_.push_back(value);
-  }
-  for (const ValueIndex value : made) {
-    const auto consumers = graph_.consumers(value);
-    if (std::any_of(consumers.begin(), consumers.end(),
-                    [&](OperatorIndex op) { return plan.stage_of(op) != stage; })) {
-      outputs_.push_back(value);
-    }
-  }
+  LONGHAUL_ASSERT(own == nodes_.end());
+  inputs_.assign(read.begin(), read.end());
+  outputs_.assign(read_elsewhere.begin(), read_elsewhere.end());
+  std::copy_if(read.begin(), read.end(), std::back_inserter(differentiable_inputs_),
+               [this](ValueIndex value) { return !graph_.is_data_input(value); });
 }
 
 void Shard::plan_releases() {
   std::unordered_map<ValueIndex, std::size_t> last_reader;
+  std::unordered_map<ValueIndex, int> reads;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    for (const ValueIndex value : graph_.operators[nodes_[i].index.value].inputs)
+    for (const ValueIndex value : graph_.operators[nodes_[i].index.value].inputs) {
       last_reader[value] = i;
+      ++reads[value];
+    }
   }
   for (const auto& [value, reader] : last_reader) {
     if (!std::binary_search(outputs_.begin(), outputs_.end(), value)) {
@@ -83,8 +86,7 @@ void Shard::plan_releases() {
     // A linear's output is fresh memory that the linear itself does not keep.
     node.may_overwrite_input =
         !std::binary_search(inputs_.begin(), inputs_.end(), first) &&
-        !std::binary_search(outputs_.begin(), outputs_.end(), first) &&
-        graph_.consumers(first).size() == 1 &&
+        !std::binary_search(outputs_.begin(), outputs_.end(), first) && reads.at(first) == 1 &&
         graph_.operators[graph_.operator_of(first).value].kind == proto::OperatorKind::kLinear;
   }
 }

@@ -77,7 +77,7 @@ class Shard {
     std::vector<at::Tensor> output_gradients;  // per node, for the weight gradients
   };
 
-  void find_boundaries(const proto::Plan& plan, proto::StageIndex stage);
+  void find_boundaries();
   void plan_releases();
   at::Tensor run_node(const Node& node,
                       const std::unordered_map<proto::ValueIndex, at::Tensor>& values,

@@ -4,7 +4,7 @@
 #include "compnode/files/checkpoint_file.hpp"
 
 #include "compnode/files/atomic_file.hpp"
-#include "compression/codec.hpp"
+#include "proto/checksum.hpp"
 #include "proto/assert.hpp"
 #include "proto/text.hpp"
 
@@ -33,11 +33,11 @@ std::optional<std::size_t> checksum_position(std::string_view header) {
 }
 
 std::string checksum_of(std::string_view header_without, std::span<const NamedTensor> ordered) {
-  std::vector<std::uint64_t> parts{compression::checksum(std::as_bytes(std::span(header_without)))};
+  std::vector<std::uint64_t> parts{proto::checksum(std::as_bytes(std::span(header_without)))};
   for (const NamedTensor& tensor : ordered) {
-    parts.push_back(compression::checksum(tensor.view.bytes));
+    parts.push_back(proto::checksum(tensor.view.bytes));
   }
-  return fmt::format("{:016x}", compression::checksum(std::as_bytes(std::span(parts))));
+  return fmt::format("{:016x}", proto::checksum(std::as_bytes(std::span(parts))));
 }
 
 Metadata to_metadata(const CheckpointInfo& info, StagePlace place) {

@@ -1,7 +1,7 @@
 // Hashes the canonical bytes of a graph.
 #include "compnode/files/graph_fingerprint.hpp"
 
-#include "compression/codec.hpp"
+#include "proto/checksum.hpp"
 #include "proto/graph_bytes.hpp"
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@ std::string fingerprint(const proto::Graph& graph) {
   computed.clear_name();
   computed.clear_huggingface_config_json();
   const std::string bytes = proto::canonical_bytes(computed);
-  return fmt::format("{:016x}", compression::checksum(std::as_bytes(std::span(bytes))));
+  return fmt::format("{:016x}", proto::checksum(std::as_bytes(std::span(bytes))));
 }
 
 }  // namespace longhaul::compnode

@@ -33,30 +33,4 @@ proto::Error error_of(const std::exception_ptr& exception) {
   }
 }
 
-wire::Failure failure_of(const proto::Error& error) {
-  wire::Failure failure;
-  failure.set_message(error.message);
-  switch (error.kind) {
-    case proto::ErrorKind::kInternal:
-      failure.set_kind(wire::Failure::INTERNAL);
-      break;
-    case proto::ErrorKind::kConfiguration:
-      failure.set_kind(wire::Failure::CONFIGURATION);
-      break;
-    case proto::ErrorKind::kLost:
-      failure.set_kind(wire::Failure::LOST);
-      break;
-    case proto::ErrorKind::kNumeric:
-      failure.set_kind(wire::Failure::NUMERIC);
-      break;
-    case proto::ErrorKind::kCancelled:
-      failure.set_kind(wire::Failure::CANCELLED);
-      break;
-    case proto::ErrorKind::kResource:
-      failure.set_kind(wire::Failure::RESOURCE);
-      break;
-  }
-  return failure;
-}
-
 }  // namespace longhaul::compnode

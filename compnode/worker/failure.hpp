@@ -1,7 +1,6 @@
-// Whatever went wrong in a worker, as an Error and as a message to the coordinator.
+// Whatever went wrong in a worker, as an Error.
 #pragma once
 
-#include "proto/control.pb.h"
 #include "proto/error.hpp"
 
 #include <exception>
@@ -11,7 +10,5 @@ namespace longhaul::compnode {
 // One line from any exception: ours, LibTorch's (without its backtrace), the standard library's.
 // What sounds like exhausted memory is kResource.
 [[nodiscard]] proto::Error error_of(const std::exception_ptr& exception);
-
-[[nodiscard]] wire::Failure failure_of(const proto::Error& error);
 
 }  // namespace longhaul::compnode

@@ -4,6 +4,8 @@
 #include "compnode/worker/failure.hpp"
 #include "compnode/worker/worker_process.hpp"
 
+#include <ATen/core/grad_mode.h>
+
 #include <malloc.h>
 
 #include <cstdio>

@@ -1,9 +1,12 @@
 // Loads data, weights and checkpoints for one stage.
 #include "compnode/worker/preparation.hpp"
 
+#include "compnode/files/atomic_folder.hpp"
 #include "compnode/files/checkpoint_store.hpp"
 #include "compnode/files/model_export.hpp"
 #include "compnode/files/model_weights.hpp"
+#include "compnode/worker/boundary_codec.hpp"
+#include "proto/compression_setting.hpp"
 #include "proto/job.hpp"
 
 #include <fmt/format.h>
@@ -80,6 +83,12 @@ proto::ShapeBinding binding_of(const wire::Job& job) {
           static_cast<std::int64_t>(job.data().sequence_length())};
 }
 
+Result<std::optional<compression::Rung>> rung_of_job(const wire::Job& job) {
+  const auto setting = proto::parse_compression(job.compression());
+  if (!setting) return setting.error();
+  return rung_of(*setting);
+}
+
 Result<void> open_data(PreparedStage& stage) {
   if (!stage.plan.stages[stage.stage.value].has_data) return {};
   const auto vocabulary = vocabulary_size(stage.graph, stage.shapes);
@@ -118,6 +127,7 @@ Result<std::unique_ptr<PreparedStage>> prepare(const wire::Assignment& assignmen
   if (auto valid = proto::validate_job(assignment.job()); !valid) return valid.error();
   stage->job = assignment.job();
   stage->job_id = assignment.job_id();
+  if (auto fresh = check_checkpoint_folder(stage->job); !fresh) return fresh.error();
   auto graph = proto::Graph::from_wire(assignment.graph());
   if (!graph) return graph.error();
   stage->graph = std::move(*graph);
@@ -135,6 +145,9 @@ Result<std::unique_ptr<PreparedStage>> prepare(const wire::Assignment& assignmen
   const proto::Stage& placed = stage->plan.stages[stage->stage.value];
   stage->device = parse_device(placed.device);
   stage->precision = stage->job.training().precision() == "bf16" ? at::kBFloat16 : at::kFloat;
+  const auto rung = rung_of_job(stage->job);
+  if (!rung) return rung.error();
+  stage->rung = *rung;
   if (auto opened = open_data(*stage); !opened) return opened.error();
   stage->parameters = std::make_unique<ParameterStore>(
       stage->graph, stage->plan, stage->stage,
@@ -151,7 +164,7 @@ std::vector<Error> preflight(const wire::SubmitJob& submission) {
     return result.has_value();
   };
   const wire::Job& job = submission.job();
-  note(proto::validate_job(job));
+  if (note(proto::validate_job(job))) note(rung_of_job(job));
   const auto graph = proto::Graph::from_wire(submission.graph());
   if (!note(graph) || job.training().micro_batch() == 0 || job.data().sequence_length() == 0)
     return errors;
@@ -159,11 +172,19 @@ std::vector<Error> preflight(const wire::SubmitJob& submission) {
   if (!note(shapes)) return errors;
   if (!job.model().from().empty()) note(ModelWeights::open(job.model().from(), *graph));
   if (const auto vocabulary = vocabulary_size(*graph, *shapes); note(vocabulary)) {
-    note(TokenDataset::check(job.data(), *vocabulary));
+    // What passes is tokenised now, into the cache: the rest of what can be wrong shows there.
+    if (note(TokenDataset::check(job.data(), *vocabulary))) {
+      note(TokenDataset::open(job.data(), {.vocabulary_size = *vocabulary, .progress = {}}));
+    }
   }
   note(check_checkpoint_folder(job));
   if (!job.resume().empty()) note(open_latest(job.resume(), *graph));
-  if (!job.export_directory().empty()) note(check_export_folder(job.export_directory()));
+  if (!job.export_directory().empty() && note(check_export_folder(job.export_directory()))) {
+    note(AtomicFolder::create(job.export_directory()));
+  }
+  if (job.checkpoint().every() > 0) {
+    note(AtomicFolder::create(std::filesystem::path(job.checkpoint().directory()) / "writable"));
+  }
   return errors;
 }
 

@@ -1,12 +1,15 @@
 // Tensors to messages and back: encoding, checking, counting.
 #include "compnode/worker/stage_links.hpp"
 
+#include "compnode/worker/failure.hpp"
 #include "compression/codec.hpp"
 #include "proto/assert.hpp"
 
+#include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace longhaul::compnode {
@@ -33,18 +36,28 @@ compression::Codec codec_for(at::ScalarType type) {
   return compression::Codec::kIntegers;
 }
 
-bool is_backward(wire::TensorHeader::Kind kind) { return kind == Kind::GRADIENT; }
+std::string direction_of(wire::TensorHeader::Kind kind) {
+  if (kind == Kind::ACTIVATION || kind == Kind::DATA) return "forward";
+  if (kind == Kind::GRADIENT) return "backward";
+  return kind == Kind::TIED_GRADIENT ? "tied" : "other";
+}
 
 }  // namespace
 
 StageLinks::StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options,
                        Send send)
-    : graph_(graph), plan_(plan), options_(std::move(options)), send_(std::move(send)) {
+    : graph_(graph),
+      plan_(plan),
+      options_(std::move(options)),
+      send_(std::move(send)),
+      codec_(options_.rung, options_.seed) {
   for (const Boundary& boundary : proto::boundaries(graph, plan)) {
     if (boundary.to == options_.self) (boundary.data ? data_in_ : in_).push_back(boundary);
     if (boundary.from == options_.self) (boundary.data ? data_out_ : out_).push_back(boundary);
   }
 }
+
+StageLinks::~StageLinks() { encoder_.join(); }
 
 bool StageLinks::expects(const wire::TensorHeader& header) const {
   const StageIndex from{header.from_stage()};
@@ -102,26 +115,42 @@ proto::Shape StageLinks::shape_of(proto::ValueIndex value, std::int64_t sequence
   return shape;
 }
 
-void StageLinks::count(StageIndex to, wire::TensorHeader::Kind kind, const Traffic& traffic) {
-  const std::lock_guard lock(traffic_mutex_);
-  Traffic& total = traffic_[{to.value, is_backward(kind)}];
-  total.bytes += traffic.bytes;
-  total.dense_bytes += traffic.dense_bytes;
+StageLinks::Outgoing StageLinks::header_for(StageIndex to, wire::TensorHeader::Kind kind,
+                                            const Moment& moment, const std::string& name,
+                                            const at::Tensor& tensor) const {
+  Outgoing message;
+  message.to = to;
+  message.header.set_kind(kind);
+  message.header.set_phase(moment.phase);
+  message.header.set_step(moment.step);
+  message.header.set_micro_batch(moment.micro_batch.value);
+  message.header.set_name(name);
+  message.header.set_element_type(element_type(tensor.scalar_type()));
+  for (const std::int64_t extent : tensor.sizes()) message.header.add_shape(extent);
+  message.dense_bytes = static_cast<std::uint64_t>(tensor.numel()) * 4;
+  return message;
+}
+
+void StageLinks::send_payload(Outgoing message, proto::Payload payload, Traffic traffic) {
+  {
+    const std::lock_guard lock(traffic_mutex_);
+    Traffic& total = traffic_[{message.to.value, direction_of(message.header.kind())}];
+    total.bytes += message.header.ByteSizeLong() + payload.bytes.size();
+    total.dense_bytes += message.dense_bytes;
+    if (!traffic.rung.empty()) total.rung = std::move(traffic.rung);
+    total.distortion.squared_error += traffic.distortion.squared_error;
+    total.distortion.squares += traffic.distortion.squares;
+    total.encode_s += traffic.encode_s;
+  }
+  send_(message.to, std::move(message.header), std::move(payload));
 }
 
 void StageLinks::send_tensor(StageIndex to, wire::TensorHeader::Kind kind, const Moment& moment,
                              const std::string& name, const at::Tensor& tensor) {
   auto owner = std::make_shared<at::Tensor>(tensor.to(at::kCPU).contiguous());
-  wire::TensorHeader header;
-  header.set_kind(kind);
-  header.set_phase(moment.phase);
-  header.set_step(moment.step);
-  header.set_micro_batch(moment.micro_batch.value);
-  header.set_name(name);
-  header.set_element_type(element_type(tensor.scalar_type()));
-  for (const std::int64_t extent : tensor.sizes()) header.add_shape(extent);
+  Outgoing message = header_for(to, kind, moment, name, tensor);
   const compression::Codec codec = codec_for(tensor.scalar_type());
-  header.set_codec(static_cast<std::uint32_t>(codec));
+  message.header.set_codec(static_cast<std::uint32_t>(codec));
   proto::Payload payload{bytes_of(*owner), owner};
   if (codec == compression::Codec::kIntegers) {
     const auto* values = owner->data_ptr<std::int64_t>();
@@ -129,37 +158,55 @@ void StageLinks::send_tensor(StageIndex to, wire::TensorHeader::Kind kind, const
         compression::encode_integers({values, static_cast<std::size_t>(owner->numel())}).value());
     payload = {*encoded, encoded};
   }
-  header.set_checksum(compression::checksum(payload.bytes));
-  count(to, kind,
-        {header.ByteSizeLong() + payload.bytes.size(),
-         static_cast<std::uint64_t>(tensor.numel()) * 4});
-  send_(to, std::move(header), std::move(payload));
+  send_payload(std::move(message), std::move(payload), {});
 }
 
-at::Tensor StageLinks::receive_tensor(const MessageKey& key, const Expected& expected) {
+void StageLinks::send_boundary(const BoundaryTensor& what, const at::Tensor& tensor) {
+  Outgoing message = header_for(what.backward ? what.from : what.to,
+                                what.backward ? Kind::GRADIENT : Kind::ACTIVATION, what.moment,
+                                graph_.value_name(what.value), tensor);
+  const at::Tensor values = tensor.to(at::kCPU).contiguous();
+  if (!codec_.compresses()) return encode_and_send(what, std::move(message), values);
+  boost::asio::post(encoder_, [this, what, message = std::move(message), values]() mutable {
+    try {
+      encode_and_send(what, std::move(message), values);
+    } catch (...) {
+      mailbox_.close(error_of(std::current_exception()));  // the executor waits there, or will
+    }
+  });
+}
+
+void StageLinks::encode_and_send(const BoundaryTensor& what, Outgoing message,
+                                 const at::Tensor& tensor) {
+  const auto start = std::chrono::steady_clock::now();
+  BoundaryCodec::Encoded encoded = codec_.encode(what, tensor);
+  message.header.set_codec(static_cast<std::uint32_t>(encoded.codec));
+  Traffic traffic;
+  traffic.encode_s =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (what.moment.phase != Kind::EVALUATION_DENSE) traffic.rung = std::move(encoded.rung);
+  traffic.distortion = encoded.distortion;
+  send_payload(std::move(message), std::move(encoded.payload), std::move(traffic));
+}
+
+Message StageLinks::take_checked(const MessageKey& key, const Expected& expected) {
   Message message = mailbox_.take(key);
   const wire::TensorHeader& header = message.header;
   if (header.element_type() != element_type(expected.type) ||
-      header.codec() != static_cast<std::uint32_t>(codec_for(expected.type)) ||
       !std::equal(header.shape().begin(), header.shape().end(), expected.shape.begin(),
                   expected.shape.end())) {
     throw broken(key, "another type or shape than the plan's");
   }
-  if (compression::checksum(message.payload.bytes) != header.checksum()) {
-    throw broken(key, "the payload's checksum is wrong");
-  }
+  return message;
+}
+
+// The tensor is the message's own memory, for as long as anybody holds it.
+at::Tensor StageLinks::dense_tensor(const MessageKey& key, Message message,
+                                    const Expected& expected) {
   const auto elements = static_cast<std::size_t>(proto::element_count(expected.shape));
-  if (expected.type == at::kLong) {
-    at::Tensor integers = at::empty(expected.shape, at::kLong);
-    const auto decoded = compression::decode_integers(
-        message.payload.bytes, {integers.data_ptr<std::int64_t>(), elements});
-    if (!decoded) throw broken(key, decoded.error().message);
-    return integers.to(options_.device);
-  }
   const auto dense =
       compression::check_dense(codec_for(expected.type), {elements, message.payload.bytes.size()});
   if (!dense) throw broken(key, dense.error().message);
-  // The tensor is the message's own memory, for as long as anybody holds it.
   auto* data = const_cast<std::byte*>(message.payload.bytes.data());
   return at::from_blob(
              data, expected.shape, [owner = std::move(message.payload.owner)](void*) {},
@@ -167,12 +214,45 @@ at::Tensor StageLinks::receive_tensor(const MessageKey& key, const Expected& exp
       .to(options_.device);
 }
 
+at::Tensor StageLinks::receive_tensor(const MessageKey& key, const Expected& expected) {
+  Message message = take_checked(key, expected);
+  if (message.header.codec() != static_cast<std::uint32_t>(codec_for(expected.type))) {
+    throw broken(key, "a codec that this kind of message does not have");
+  }
+  if (expected.type != at::kLong) return dense_tensor(key, std::move(message), expected);
+  at::Tensor integers = at::empty(expected.shape, at::kLong);
+  const auto decoded = compression::decode_integers(
+      message.payload.bytes,
+      {integers.data_ptr<std::int64_t>(), static_cast<std::size_t>(integers.numel())});
+  if (!decoded) throw broken(key, decoded.error().message);
+  return integers.to(options_.device);
+}
+
+at::Tensor StageLinks::receive_boundary(const BoundaryTensor& what, proto::Shape shape) {
+  const MessageKey key{what.backward ? what.to : what.from,
+                       what.backward ? Kind::GRADIENT : Kind::ACTIVATION, what.moment,
+                       graph_.value_name(what.value)};
+  const Expected expected{options_.precision, std::move(shape)};
+  Message message = take_checked(key, expected);
+  const auto codec = compression::codec_from_number(message.header.codec());
+  if (!codec) throw broken(key, codec.error().message);
+  if (*codec == codec_for(expected.type)) return dense_tensor(key, std::move(message), expected);
+  at::Tensor values = at::empty(expected.shape, expected.type);
+  const auto decoded = codec_.decode(what, *codec, message.payload.bytes, values);
+  if (!decoded) throw broken(key, decoded.error().message);
+  return values.to(options_.device);
+}
+
 void StageLinks::send_outputs(const Moment& moment, const std::vector<ValueTensor>& outputs) {
   for (const ValueTensor& output : outputs) {
     for (const Boundary& boundary : out_) {
       if (boundary.value != output.value) continue;
-      send_tensor(boundary.to, Kind::ACTIVATION, moment, graph_.value_name(output.value),
-                  output.tensor);
+      send_boundary({.from = boundary.from,
+                     .to = boundary.to,
+                     .value = boundary.value,
+                     .backward = false,
+                     .moment = moment},
+                    output.tensor);
     }
   }
 }
@@ -180,10 +260,12 @@ void StageLinks::send_outputs(const Moment& moment, const std::vector<ValueTenso
 std::vector<ValueTensor> StageLinks::receive_inputs(const Moment& moment, std::int64_t sequences) {
   std::vector<ValueTensor> inputs;
   for (const Boundary& boundary : in_) {
-    inputs.push_back({boundary.value,
-                      receive_tensor({boundary.from, Kind::ACTIVATION, moment,
-                                      graph_.value_name(boundary.value)},
-                                     {options_.precision, shape_of(boundary.value, sequences)})});
+    inputs.push_back({boundary.value, receive_boundary({.from = boundary.from,
+                                                        .to = boundary.to,
+                                                        .value = boundary.value,
+                                                        .backward = false,
+                                                        .moment = moment},
+                                                       shape_of(boundary.value, sequences))});
   }
   for (const Boundary& boundary : data_in_) {
     inputs.push_back(
@@ -199,8 +281,12 @@ void StageLinks::send_input_gradients(const Moment& moment,
   for (const ValueTensor& gradient : gradients) {
     for (const Boundary& boundary : in_) {
       if (boundary.value != gradient.value) continue;
-      send_tensor(boundary.from, Kind::GRADIENT, moment, graph_.value_name(gradient.value),
-                  gradient.tensor);
+      send_boundary({.from = boundary.from,
+                     .to = boundary.to,
+                     .value = boundary.value,
+                     .backward = true,
+                     .moment = moment},
+                    gradient.tensor);
     }
   }
 }
@@ -211,10 +297,12 @@ std::vector<ValueTensor> StageLinks::receive_output_gradients(const Moment& mome
                    [](const Boundary& a, const Boundary& b) { return a.to > b.to; });
   std::vector<ValueTensor> gradients;
   for (const Boundary& boundary : latest_first) {
-    gradients.push_back(
-        {boundary.value,
-         receive_tensor({boundary.to, Kind::GRADIENT, moment, graph_.value_name(boundary.value)},
-                        {options_.precision, options_.shapes[boundary.value.value]})});
+    gradients.push_back({boundary.value, receive_boundary({.from = boundary.from,
+                                                           .to = boundary.to,
+                                                           .value = boundary.value,
+                                                           .backward = true,
+                                                           .moment = moment},
+                                                          options_.shapes[boundary.value.value])});
   }
   return gradients;
 }
@@ -257,7 +345,6 @@ void StageLinks::broadcast(const Moment& moment, const std::vector<double>& numb
     header.set_element_type(wire::FLOAT64);
     header.add_shape(static_cast<std::int64_t>(numbers.size()));
     const auto bytes = std::as_bytes(std::span<const double>(*owner));
-    header.set_checksum(compression::checksum(bytes));
     send_(StageIndex{stage}, std::move(header), {bytes, owner});
   }
 }
@@ -268,8 +355,7 @@ std::vector<double> StageLinks::receive_numbers(const Moment& moment, StageIndex
   const Message message = mailbox_.take(key);
   const auto bytes = message.payload.bytes;
   if (message.header.element_type() != wire::FLOAT64 || bytes.size() % sizeof(double) != 0 ||
-      bytes.size() < minimum * sizeof(double) ||
-      compression::checksum(bytes) != message.header.checksum()) {
+      bytes.size() < minimum * sizeof(double)) {
     throw broken(key, "malformed numbers at the end of the step");
   }
   std::vector<double> numbers(bytes.size() / sizeof(double));
@@ -298,9 +384,13 @@ std::vector<wire::LinkReport> StageLinks::reports() const {
     wire::LinkReport& report = reports.emplace_back();
     report.set_from_stage(options_.self.value);
     report.set_to_stage(link.first);
-    report.set_direction(link.second ? "backward" : "forward");
+    report.set_direction(link.second);
     report.set_bytes_sent(traffic.bytes);
     report.set_dense_bytes(traffic.dense_bytes);
+    report.set_rung(traffic.rung);
+    report.set_squared_error(traffic.distortion.squared_error);
+    report.set_squares(traffic.distortion.squares);
+    report.set_encode_s(traffic.encode_s);
   }
   return reports;
 }

@@ -2,37 +2,49 @@
 #pragma once
 
 #include "compnode/execution/shard.hpp"
+#include "compnode/worker/boundary_codec.hpp"
 #include "compnode/worker/mailbox.hpp"
 #include "proto/control.pb.h"
 #include "proto/plan.hpp"
+
+#include <boost/asio/thread_pool.hpp>
 
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace longhaul::compnode {
 
-// Everything here runs on the executor's thread but for deliver() and reports(). Receiving waits;
-// what arrives damaged, in another shape, or not at all throws proto::Failed, which names link and
-// tensor.
+// Everything here runs on the executor's thread but for deliver() and reports(). Boundary tensors
+// that are compressed are encoded on a thread of their own, while the executor goes on. Receiving
+// waits; what arrives damaged, in another shape, or not at all throws proto::Failed, which names
+// link and tensor.
 class StageLinks {
  public:
-  // Hands a message to the network; called on the executor's thread.
+  // Hands a message to the network; called on the executor's and the encoder's thread.
   using Send = std::function<void(proto::StageIndex to, wire::TensorHeader, proto::Payload)>;
 
   struct Options {
     proto::StageIndex self;
     at::Device device{at::kCPU};
     at::ScalarType precision = at::kFloat;
-    std::vector<proto::Shape> shapes;  // of every value, for a whole micro-batch
+    std::vector<proto::Shape> shapes;         // of every value, for a whole micro-batch
+    std::optional<compression::Rung> rung{};  // none: nothing is compressed
+    std::uint64_t seed = 0;                   // the job's
   };
 
   StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options, Send send);
+  ~StageLinks();  // after what is being encoded has been sent
+  StageLinks(const StageLinks&) = delete;
+  StageLinks& operator=(const StageLinks&) = delete;
+
+  [[nodiscard]] bool compresses() const { return codec_.compresses(); }
 
   // From the loop thread: a message of this epoch. An error: the peer broke the protocol.
   [[nodiscard]] proto::Result<void> deliver(wire::TensorHeader header, proto::Payload payload);
@@ -75,16 +87,33 @@ class StageLinks {
   struct Traffic {
     std::uint64_t bytes = 0;
     std::uint64_t dense_bytes = 0;
+    std::string rung;
+    compression::Distortion distortion;
+    double encode_s = 0.0;
+  };
+  struct Outgoing {
+    proto::StageIndex to;
+    wire::TensorHeader header;
+    std::uint64_t dense_bytes = 0;
   };
   struct Expected {
     at::ScalarType type = at::kFloat;
     proto::Shape shape;
   };
 
+  void send_boundary(const BoundaryTensor& what, const at::Tensor& tensor);
+  void encode_and_send(const BoundaryTensor& what, Outgoing message, const at::Tensor& tensor);
+  [[nodiscard]] at::Tensor receive_boundary(const BoundaryTensor& what, proto::Shape shape);
+  void send_payload(Outgoing message, proto::Payload payload, Traffic traffic);
+  [[nodiscard]] Outgoing header_for(proto::StageIndex to, wire::TensorHeader::Kind kind,
+                                    const Moment& moment, const std::string& name,
+                                    const at::Tensor& tensor) const;
+  [[nodiscard]] Message take_checked(const MessageKey& key, const Expected& expected);
+  [[nodiscard]] at::Tensor dense_tensor(const MessageKey& key, Message message,
+                                        const Expected& expected);
   void send_tensor(proto::StageIndex to, wire::TensorHeader::Kind kind, const Moment& moment,
                    const std::string& name, const at::Tensor& tensor);
   [[nodiscard]] at::Tensor receive_tensor(const MessageKey& key, const Expected& expected);
-  void count(proto::StageIndex to, wire::TensorHeader::Kind kind, const Traffic& traffic);
   [[nodiscard]] bool expects(const wire::TensorHeader& header) const;
   [[nodiscard]] proto::Failed broken(const MessageKey& key, const std::string& why) const;
   [[nodiscard]] proto::Shape shape_of(proto::ValueIndex value, std::int64_t sequences) const;
@@ -94,12 +123,14 @@ class StageLinks {
   Options options_;
   Send send_;
   Mailbox mailbox_;
+  BoundaryCodec codec_;
   std::vector<proto::Boundary> in_;        // activations that come
   std::vector<proto::Boundary> out_;       // activations that leave
   std::vector<proto::Boundary> data_in_;   // data inputs that come
   std::vector<proto::Boundary> data_out_;  // data inputs that leave
   mutable std::mutex traffic_mutex_;
-  std::map<std::pair<std::uint32_t, bool>, Traffic> traffic_;  // by stage and "is backward"
+  std::map<std::pair<std::uint32_t, std::string>, Traffic> traffic_;  // by stage and direction
+  boost::asio::thread_pool encoder_{1};  // last: its tasks use the rest
 };
 
 }  // namespace longhaul::compnode

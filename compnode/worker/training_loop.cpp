@@ -58,7 +58,8 @@ TrainingLoop::TrainingLoop(PreparedStage& stage, StageLinks& links, Hooks hooks)
           wire::WorkerEvent event;
           event.mutable_checkpoint()->set_step(step);
           if (written) {
-            event.mutable_checkpoint()->set_path(written->string());
+            // The step's folder: the other stages' files are beside this one.
+            event.mutable_checkpoint()->set_path(written->parent_path().string());
           } else {
             event.mutable_checkpoint()->set_error(written.error().message);
           }
@@ -189,9 +190,10 @@ void TrainingLoop::send_data(const Moment& moment, const DataFeed::Batch& batch)
 std::vector<ValueTensor> TrainingLoop::inputs_of(const Moment& moment, std::int64_t sequences) {
   std::vector<ValueTensor> inputs;
   if (feed_) {
-    const DataFeed::Batch batch = moment.phase == Phase::EVALUATION
-                                      ? feed_->holdout(moment.micro_batch, sequences)
-                                      : feed_->training(cursor_, moment.micro_batch);
+    const DataFeed::Batch batch =
+        moment.phase == Phase::EVALUATION || moment.phase == Phase::EVALUATION_DENSE
+            ? feed_->holdout(moment.micro_batch, sequences)
+            : feed_->training(cursor_, moment.micro_batch);
     send_data(moment, batch);
     for (const proto::ValueIndex value : shard_.inputs()) {
       if (!stage_.graph.is_data_input(value)) continue;
@@ -329,37 +331,50 @@ void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms
   }
   std::string what = "the loss";
   std::string where;
+  StageIndex owner{0};  // tells; the others only leave
   if (first[0] != kNothing) {
-    const auto& op = stage_.graph.operators[static_cast<std::size_t>(first[1])];
+    const proto::OperatorIndex index{static_cast<std::uint32_t>(first[1])};
+    const auto& op = stage_.graph.operators[index.value];
+    owner = stage_.plan.stage_of(index);
     where =
         fmt::format("the first operator to produce it is '{}', in micro-batch {}", op.id, first[0]);
   } else {
     const auto bad =
         std::find_if(norms.begin(), norms.end(), [](double n) { return !std::isfinite(n); });
     what = "a gradient";
+    if (bad != norms.end()) {
+      owner = owner_of(ParameterIndex{static_cast<std::uint32_t>(bad - norms.begin())});
+    }
     where = bad == norms.end()
                 ? "the sum of the gradient norms overflowed"
                 : fmt::format(
                       "the forward pass was finite, the gradient of '{}' is not",
                       stage_.graph.parameters[static_cast<std::size_t>(bad - norms.begin())].name);
   }
+  if (owner != stage_.stage) {
+    throw proto::Failed(
+        {proto::ErrorKind::kLost, fmt::format("step {}: {} became NaN or infinite on stage {}",
+                                              step + 1, what, owner.value)});
+  }
+  const std::string advice = step == stage_.first_step && !stage_.job.model().from().empty()
+                                 ? fmt::format("check the weights in {}", stage_.job.model().from())
+                                 : "a lower learning rate, a longer warm-up or clip_norm may help";
+  const bool has_checkpoint =
+      step >= stage_.job.checkpoint().every() && stage_.job.checkpoint().every() > 0;
   throw proto::Failed(
       {proto::ErrorKind::kNumeric,
-       fmt::format("step {}: {} became NaN or infinite; {}; a lower learning rate, a "
-                   "longer warm-up or clip_norm may help, and the last checkpoint is "
-                   "sound",
-                   step + 1, what, where)});
+       fmt::format("step {}: {} became NaN or infinite; {}; {}{}", step + 1, what, where, advice,
+                   has_checkpoint ? ", and the last checkpoint is sound" : "")});
 }
 
-void TrainingLoop::evaluate(std::uint64_t steps_done) {
+double TrainingLoop::holdout_loss(std::uint64_t steps_done, Phase::Phase phase) {
   const std::uint64_t size = stage_.plan.micro_batch_size;
   const std::uint64_t count = (holdout_sequences_ + size - 1) / size;
   const std::uint64_t window = 2 * std::uint64_t{stage_count()};  // micro-batches on their way
   const StageIndex last = stage_.plan.last_stage();
   double weighted_loss = 0.0;
   for (std::uint64_t m = 0; m < count; ++m) {
-    const Moment moment{Phase::EVALUATION, steps_done,
-                        proto::MicroBatchIndex{static_cast<std::uint32_t>(m)}};
+    const Moment moment{phase, steps_done, proto::MicroBatchIndex{static_cast<std::uint32_t>(m)}};
     const auto sequences = static_cast<std::int64_t>(std::min(size, holdout_sequences_ - m * size));
     if (stage_.stage.value == 0 && !is_last() && m >= window) {
       Moment done = moment;
@@ -375,10 +390,21 @@ void TrainingLoop::evaluate(std::uint64_t steps_done) {
     weighted_loss += result.loss.item<double>() * static_cast<double>(sequences);
     if (stage_count() > 1 && m + window < count) links_.send_evaluated(moment, StageIndex{0});
   }
-  if (!is_last() || count == 0) return;
+  return weighted_loss / static_cast<double>(holdout_sequences_);
+}
+
+void TrainingLoop::evaluate(std::uint64_t steps_done) {
+  if (holdout_sequences_ == 0) return;
+  const double loss = holdout_loss(steps_done, Phase::EVALUATION);
+  std::optional<double> dense_loss;
+  if (links_.compresses() && stage_count() > 1) {
+    dense_loss = holdout_loss(steps_done, Phase::EVALUATION_DENSE);
+  }
+  if (!is_last()) return;
   wire::WorkerEvent event;
   event.mutable_evaluation()->set_step(steps_done);
-  event.mutable_evaluation()->set_loss(weighted_loss / static_cast<double>(holdout_sequences_));
+  event.mutable_evaluation()->set_loss(loss);
+  if (dense_loss) event.mutable_evaluation()->set_dense_loss(*dense_loss);
   event.mutable_evaluation()->set_tokens(holdout_sequences_ * stage_.job.data().sequence_length());
   report(std::move(event));
 }

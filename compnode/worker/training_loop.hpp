@@ -51,6 +51,8 @@ class TrainingLoop {
   void sum_tied_gradients(std::uint64_t step);
   [[nodiscard]] StepEnd agree(std::uint64_t step, double loss_sum);
   [[noreturn]] void diagnose(std::uint64_t step, const std::vector<double>& norms);
+  // Mean over the held-out sequences, on the last stage; elsewhere meaningless.
+  double holdout_loss(std::uint64_t steps_done, wire::TensorHeader::Phase phase);
   void evaluate(std::uint64_t steps_done);
   void checkpoint(std::uint64_t steps_done);
   void export_model_to(std::uint64_t steps_done, const std::string& folder);

@@ -8,6 +8,7 @@
 #include "proto/channel/context.hpp"
 #include "proto/channel/control_channel.hpp"
 #include "proto/channel/tensor_channel.hpp"
+#include "proto/failure.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -164,7 +165,12 @@ void WorkerProcess::assign(const wire::Assignment& assignment) {
 void WorkerProcess::on_prepared() {
   links_ = std::make_unique<StageLinks>(
       stage_->graph, stage_->plan,
-      StageLinks::Options{stage_->stage, stage_->device, stage_->precision, stage_->shapes},
+      StageLinks::Options{.self = stage_->stage,
+                          .device = stage_->device,
+                          .precision = stage_->precision,
+                          .shapes = stage_->shapes,
+                          .rung = stage_->rung,
+                          .seed = stage_->job.training().seed()},
       [this](StageIndex to, wire::TensorHeader header, proto::Payload payload) {
         boost::asio::post(
             loop_, [this, to, header = std::move(header), payload = std::move(payload)]() mutable {
@@ -252,7 +258,7 @@ void WorkerProcess::send_event(wire::WorkerEvent event) {
 void WorkerProcess::fail(const Error& error) {
   if (over_) return;
   wire::WorkerEvent event;
-  *event.mutable_failed() = failure_of(error);
+  *event.mutable_failed() = proto::to_failure(error);
   send_event(std::move(event));
   leave(error.kind == ErrorKind::kConfiguration ? 2 : 1);
 }

@@ -103,13 +103,18 @@ Json links_json(const wire::JobStatus& status) {
   Json links = Json::array();
   for (const wire::StageReport& stage : status.stages()) {
     for (const wire::LinkReport& link : stage.links()) {
+      const Json distortion =
+          link.squares() > 0.0 ? Json(link.squared_error() / link.squares()) : Json(0.0);
       links.push_back({{"from", link.from_stage()},
                        {"to", link.to_stage()},
                        {"from_node", node_of_stage(status, link.from_stage())},
                        {"to_node", node_of_stage(status, link.to_stage())},
                        {"direction", link.direction()},
                        {"bytes_sent", link.bytes_sent()},
-                       {"dense_bytes", link.dense_bytes()}});
+                       {"dense_bytes", link.dense_bytes()},
+                       {"rung", link.rung()},
+                       {"distortion", distortion},
+                       {"encode_s", link.encode_s()}});
     }
   }
   return links;

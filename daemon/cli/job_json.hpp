@@ -23,7 +23,9 @@ using Json = nlohmann::ordered_json;
 // [{stage, node, device, operators, operator_ids, parameters, estimated_memory_bytes,
 // peak_memory_bytes, compute_s_per_microbatch}], in the plan's order; not reported yet: 0.
 [[nodiscard]] Json stages_json(const wire::JobStatus& status);
-// [{from, to, from_node, to_node, direction, bytes_sent, dense_bytes}], from and to being stages.
+// [{from, to, from_node, to_node, direction, bytes_sent, dense_bytes, rung, distortion, encode_s}],
+// from and to being stages; direction: forward, backward, tied (gradients of shared parameters) or
+// other; rung: of the latest boundary tensor; distortion: relative squared error of them all.
 [[nodiscard]] Json links_json(const wire::JobStatus& status);
 [[nodiscard]] std::uint64_t total_bytes_sent(const wire::JobStatus& status);
 // The node that hosts the stage; "" if the plan does not say.

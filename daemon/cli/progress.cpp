@@ -125,8 +125,13 @@ void Progress::show(const wire::JobEvent& event) {
       show_step(event.unix_ms());
       break;
     case wire::JobEvent::kEvaluation:
-      note(fmt::format("step {}: held-out loss {} on {} tokens", event.evaluation().step(),
-                       format_loss(event.evaluation().loss()), event.evaluation().tokens()));
+      note(fmt::format(
+          "step {}: held-out loss {}{} on {} tokens", event.evaluation().step(),
+          format_loss(event.evaluation().loss()),
+          event.evaluation().has_dense_loss()
+              ? fmt::format(" ({} with dense links)", format_loss(event.evaluation().dense_loss()))
+              : "",
+          event.evaluation().tokens()));
       break;
     case wire::JobEvent::kCheckpoint: {
       const wire::CheckpointReport& report = event.checkpoint();
@@ -154,7 +159,8 @@ void Progress::show_state(const wire::JobStatus& status) {
                        nodes_of(status.plan())));
       break;
     case wire::TRAINING:
-      note(status.step() == 0 ? fmt::format("{}: training {} steps", job_, status.steps())
+      note(status.step() == 0 ? fmt::format("{}: training {} step{}", job_, status.steps(),
+                                             status.steps() == 1 ? "" : "s")
                               : fmt::format("{}: training from step {} to {}", job_,
                                             status.step() + 1, status.steps()));
       break;
@@ -203,10 +209,13 @@ void Progress::show_json(const wire::JobEvent& event) {
               {"bytes_sent", bytes_sent_}};
       break;
     case wire::JobEvent::kEvaluation:
-      json = {{"event", "evaluation"},
-              {"step", event.evaluation().step()},
-              {"loss", event.evaluation().loss()},
-              {"tokens", event.evaluation().tokens()}};
+      json = {
+          {"event", "evaluation"},
+          {"step", event.evaluation().step()},
+          {"loss", event.evaluation().loss()},
+          {"dense_loss", event.evaluation().has_dense_loss() ? Json(event.evaluation().dense_loss())
+                                                             : Json(nullptr)},
+          {"tokens", event.evaluation().tokens()}};
       break;
     case wire::JobEvent::kCheckpoint:
       json = {{"event", "checkpoint"},

@@ -107,6 +107,9 @@ std::string Summary::to_json() const {
   summary["steps"] = steps_.size();
   summary["losses"] = std::move(losses);
   summary["eval_loss"] = evaluations_.empty() ? Json(nullptr) : Json(evaluations_.back().loss());
+  summary["eval_loss_dense"] = evaluations_.empty() || !evaluations_.back().has_dense_loss()
+                                   ? Json(nullptr)
+                                   : Json(evaluations_.back().dense_loss());
   summary["evaluations"] = evaluations_json(evaluations_);
   summary["tokens"] = tokens;
   summary["tokens_per_s"] = seconds > 0.0 ? Json(static_cast<double>(tokens) / seconds) : nullptr;

@@ -21,7 +21,8 @@ class Summary {
   void on_status(const wire::JobStatus& status);
 
   // Keys: job, id, state, failure (or null), first_step, steps (committed in this run), losses (one
-  // per step; null where not finite), eval_loss (the last, or null), evaluations, tokens,
+  // per step; null where not finite), eval_loss (the last, or null), eval_loss_dense (of the same
+  // model with nothing compressed between stages; null with dense links), evaluations, tokens,
   // tokens_per_s, step_time_s {median, p95} (nearest rank; null without steps), step_times_s,
   // stages, links, bytes_sent, checkpoints, exported_to (or null). Pretty-printed, ends with a
   // newline.

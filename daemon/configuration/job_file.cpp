@@ -2,6 +2,7 @@
 #include "daemon/configuration/job_file.hpp"
 
 #include "daemon/configuration/tables.hpp"
+#include "proto/compression_setting.hpp"
 #include "proto/job.hpp"
 #include "proto/text.hpp"
 
@@ -223,6 +224,8 @@ void check_nodes(Reading& reading, const wire::DataSource& data) {
   }
 }
 
+bool is_compression(std::string_view text) { return proto::parse_compression(text).has_value(); }
+
 void check_job(Reading& reading, wire::Job& job) {
   if (!reading.has("name")) {
     // The file's name is the job's, as far as it can be one.
@@ -259,8 +262,10 @@ const Table<wire::Job>& job_table() {
        {"training", training_table(), required, &wire::Job::mutable_training, "how it learns"},
        {"pipeline", pipeline_table(), or_else("its defaults"),
         &wire::Job::mutable_pipeline_schedule, "how micro-batches flow through the stages"},
-       {"compression", Word{{"dense"}}, otherwise("dense"), &wire::Job::mutable_compression,
-        "what travels over the links: `dense` tensors"},
+       {"compression", Text{"dense, fixed(RUNG) or uniform-topk(RATIO)", is_compression},
+        otherwise("dense"), &wire::Job::mutable_compression,
+        "what links carry: `dense` tensors, every boundary under one rung of "
+        "`compression/format.md`, or one entry in RATIO"},
        {"evaluation", evaluation_table(), or_else("its defaults"), &wire::Job::mutable_evaluation,
         "when to measure the held-out loss"},
        {"checkpoint", checkpoint_table(), or_else("its defaults"), &wire::Job::mutable_checkpoint,

@@ -1,7 +1,7 @@
 // Dispatches messages to nodes' and jobs' state, stores what changed, then sends what follows.
 #include "daemon/coordinator/coordinator.hpp"
 
-#include "daemon/host/failure.hpp"
+#include "proto/failure.hpp"
 #include "proto/text.hpp"
 
 #include <fmt/format.h>
@@ -16,6 +16,8 @@ namespace {
 // Heartbeats that may be missing before a node counts as lost. Derived from the interval alone;
 // arrivals are not measured yet.
 constexpr int kMissedHeartbeats = 5;
+// A node whose connection ended may have said why: this long its last words have to be read.
+constexpr milliseconds kLastWords{100};
 
 }  // namespace
 
@@ -47,8 +49,8 @@ void Coordinator::on_message(const proto::ControlPeer& from, wire::Envelope mess
 void Coordinator::on_tick(TimePoint now) {
   // A coordinator that stood still (suspended, swapped out) has heard nobody: that is not the
   // nodes' fault, and what they said meanwhile is still to be read.
-  const auto since = now - last_tick_;
-  if (since > options_.heartbeat_interval) nodes_.forgive(since);
+  const auto pause = now - last_tick_;
+  if (pause > options_.heartbeat_interval) nodes_.forgive(pause);
   last_tick_ = now;
 
   const auto allowed = options_.heartbeat_interval * kMissedHeartbeats;
@@ -56,7 +58,17 @@ void Coordinator::on_tick(TimePoint now) {
     lose_node(name, fmt::format("no heartbeat for {:.0f} s",
                                 std::chrono::duration<double>(allowed).count()));
   }
-  for (auto& [id, job] : jobs_) take(job, job.on_tick(now, options_.failure_grace));
+  for (const auto& name : nodes_.cut_off_since(now - kLastWords)) {
+    lose_node(name, "its connection was lost");
+  }
+  const auto heard_since = [this](const std::string& name, TimePoint since) {
+    const Node* node = nodes_.find(name);
+    return node != nullptr && node->present && node->last_heard > since;
+  };
+  for (auto& [id, job] : jobs_) {
+    if (job.suspected()) probe(job);
+    take(job, job.on_tick(now, options_.failure_grace, heard_since));
+  }
   flush();
 }
 
@@ -114,6 +126,7 @@ void Coordinator::on_hello(const proto::ControlPeer& from, const std::string& na
   node.awaited = false;
   node.reason.clear();
   node.last_heard = clock_.now();
+  node.cut_off_since.reset();
   node.peer = from;
   node.workers.clear();
   for (const auto& worker : hello.workers()) node.workers.insert(worker_id(worker));
@@ -184,7 +197,7 @@ void Coordinator::reply(const proto::ControlPeer& to, std::uint64_t request,
 void Coordinator::refuse(const proto::ControlPeer& to, std::uint64_t request,
                          const proto::Error& error) {
   wire::Envelope message;
-  *message.mutable_failure() = to_failure(error);
+  *message.mutable_failure() = proto::to_failure(error);
   reply(to, request, std::move(message));
 }
 
@@ -193,6 +206,15 @@ void Coordinator::to_node(const std::string& name, wire::Envelope message) {
   // A node that is not there learns what it needs to know when it says hello.
   if (node == nullptr || !node->present) return;
   outgoing_.push_back({node->peer, std::move(message)});
+}
+
+// A message that a dead node's connection refuses tells of its death long before its silence does.
+void Coordinator::probe(const Job& job) {
+  for (const auto& name : job.running_nodes()) {
+    wire::Envelope probe;
+    probe.mutable_heartbeat();
+    to_node(name, std::move(probe));
+  }
 }
 
 void Coordinator::take(Job& job, JobEffects effects) {
@@ -242,9 +264,9 @@ void Coordinator::flush() {
       std::erase_if(watchers_, [&](const Watcher& watcher) { return watcher.peer == to; });
       const auto name = options_.access.nodes.find(to.public_key);
       if (name == options_.access.nodes.end()) continue;
-      const Node* node = nodes_.find(name->second);
-      if (node != nullptr && node->present && node->peer == to) {
-        lose_node(name->second, "its connection was lost");
+      Node* node = nodes_.find(name->second);
+      if (node != nullptr && node->present && node->peer == to && !node->cut_off_since) {
+        node->cut_off_since = clock_.now();
       }
     }
   }

@@ -89,9 +89,10 @@ class Coordinator {
   void reply(const proto::ControlPeer& to, std::uint64_t request, wire::Envelope message);
   void refuse(const proto::ControlPeer& to, std::uint64_t request, const proto::Error& error);
   void to_node(const std::string& name, wire::Envelope message);
+  void probe(const Job& job);
   void take(Job& job, JobEffects effects);
   void forget_old_jobs();
-  void flush();  // commit, then send; a node that cannot be reached is lost, and so on
+  void flush();  // commit, then send; notes which nodes cannot be reached, and so on
   void answer_node_queries();
   void feed_watchers(const std::vector<std::pair<std::string, wire::JobEvent>>& events);
 

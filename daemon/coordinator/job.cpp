@@ -1,7 +1,7 @@
 // What a job is made of and says to its nodes; job_progress.cpp and job_end.cpp have the rest.
 #include "daemon/coordinator/job.hpp"
 
-#include "daemon/host/failure.hpp"
+#include "proto/failure.hpp"
 #include "proto/assert.hpp"
 
 #include <fmt/format.h>
@@ -99,7 +99,7 @@ void Job::emit_state(JobEffects& effects) {
 
 void Job::note(std::string line) {
   auto& log = *record_.mutable_status()->mutable_log();
-  log.Add(one_line(std::move(line)));
+  log.Add(proto::one_line(std::move(line)));
   if (log.size() > kKeptLogLines) log.DeleteSubrange(0, log.size() - kKeptLogLines);
 }
 

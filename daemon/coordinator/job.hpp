@@ -5,7 +5,9 @@
 #include "daemon/host/worker_id.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +30,9 @@ struct JobEffects {
 
 class Job {
  public:
+  // Whether the node was heard of after that time.
+  using HeardSince = std::function<bool(const std::string& node, TimePoint since)>;
+
   Job(wire::Assignment assignment, const Clock& clock);  // as submitted; start() comes next
   Job(StoredJob stored, const Clock& clock);             // as it was when the coordinator ended
 
@@ -52,8 +57,13 @@ class Job {
   JobEffects cancel();
   // Refused with the reason unless the job trains.
   proto::Result<JobEffects> export_to(const std::string& directory);
-  // Fails the job when the grace period of a suspected failure is over.
-  JobEffects on_tick(TimePoint now, milliseconds grace);
+  // Something went wrong, and the first cause of it may still be reported.
+  [[nodiscard]] bool suspected() const { return suspected_since_.has_value(); }
+  // Of the stages that have not ended.
+  [[nodiscard]] std::set<std::string> running_nodes() const;
+  // Fails the job when the grace period of a suspected failure is over and every node that still
+  // runs a stage was heard of since: a silent one may be the cause, and is lost soon.
+  JobEffects on_tick(TimePoint now, milliseconds grace, const HeardSince& heard_since);
 
  private:
   void on_ready(std::uint32_t stage, const wire::WorkerReady& ready, JobEffects& effects);

@@ -1,7 +1,7 @@
 // How a job ends: finished, cancelled, or with the first cause of its failure.
 #include "daemon/coordinator/job.hpp"
 
-#include "daemon/host/failure.hpp"
+#include "proto/failure.hpp"
 
 #include <fmt/format.h>
 
@@ -40,7 +40,7 @@ void Job::on_failed(std::uint32_t stage, wire::Failure failure, JobEffects& effe
   // Only cancel() cancels a job; a worker that was stopped otherwise is lost to it.
   if (failure.kind() == wire::Failure::CANCELLED) failure.set_kind(wire::Failure::LOST);
   failure.set_message(
-      one_line(fmt::format("stage {} ({}): {}", stage, node_of(stage), failure.message())));
+      proto::one_line(fmt::format("stage {} ({}): {}", stage, node_of(stage), failure.message())));
   suspect(std::move(failure), effects);
 }
 
@@ -71,9 +71,20 @@ void Job::suspect(wire::Failure failure, JobEffects& effects) {
   }
 }
 
-JobEffects Job::on_tick(TimePoint now, milliseconds grace) {
+std::set<std::string> Job::running_nodes() const {
+  std::set<std::string> nodes;
+  for (std::uint32_t i = 0; i < stages(); ++i) {
+    if (!stage_ended(i)) nodes.insert(node_of(i));
+  }
+  return nodes;
+}
+
+JobEffects Job::on_tick(TimePoint now, milliseconds grace, const HeardSince& heard_since) {
   JobEffects effects;
   if (ended() || !suspected_since_ || now - *suspected_since_ < grace) return effects;
+  for (const auto& node : running_nodes()) {
+    if (!heard_since(node, *suspected_since_)) return effects;
+  }
   const wire::Failure cause = record_.suspected();
   end(wire::FAILED, &cause, effects);
   return effects;

@@ -1,7 +1,7 @@
 // A job on its way: workers get ready, steps are committed, checkpoints become whole.
 #include "daemon/coordinator/job.hpp"
 
-#include "daemon/host/failure.hpp"
+#include "proto/failure.hpp"
 
 #include <fmt/format.h>
 
@@ -139,7 +139,7 @@ void Job::on_checkpoint(std::uint32_t stage, const wire::CheckpointReport& repor
   wire::JobEvent event;
   if (!report.error().empty()) {
     *event.mutable_checkpoint() = report;
-    event.mutable_checkpoint()->set_error(one_line(
+    event.mutable_checkpoint()->set_error(proto::one_line(
         fmt::format("stage {} ({}): {}", stage, node_of(stage), report.error())));
     note(fmt::format("checkpoint of step {}: {}", report.step(), event.checkpoint().error()));
     emit(std::move(event), effects);

@@ -107,6 +107,16 @@ std::vector<std::string> NodeTable::silent_since(TimePoint deadline) const {
   return silent;
 }
 
+std::vector<std::string> NodeTable::cut_off_since(TimePoint deadline) const {
+  std::vector<std::string> cut_off;
+  for (const auto& [name, node] : nodes_) {
+    if (node.present && node.cut_off_since && *node.cut_off_since <= deadline) {
+      cut_off.push_back(name);
+    }
+  }
+  return cut_off;
+}
+
 void NodeTable::forgive(std::chrono::steady_clock::duration pause) {
   for (auto& [name, node] : nodes_) node.last_heard += pause;
 }

@@ -5,6 +5,7 @@
 #include "daemon/host/worker_id.hpp"
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -19,6 +20,8 @@ struct Node {
   std::string reason;  // why it is not present
   std::uint64_t since_unix_ms = 0;
   TimePoint last_heard;
+  // Since when its connection takes nothing; what it said before that may still be unread.
+  std::optional<TimePoint> cut_off_since;
   proto::ControlPeer peer;     // meaningful while present
   std::set<WorkerId> workers;  // that run there, as far as is known
 };
@@ -42,6 +45,8 @@ class NodeTable {
 
   // Present or awaited nodes that were last heard of before `deadline`.
   [[nodiscard]] std::vector<std::string> silent_since(TimePoint deadline) const;
+  // Present nodes whose connection has taken nothing since `deadline` or longer.
+  [[nodiscard]] std::vector<std::string> cut_off_since(TimePoint deadline) const;
   // Moves every deadline by the time that the coordinator itself stood still.
   void forgive(std::chrono::steady_clock::duration pause);
   // Nodes that could host a stage now, in natural order of their names.

@@ -72,6 +72,11 @@ scheduler::Candidate candidate(const wire::Job& job, const wire::NodeInfo& node)
           .has_data = has_data(job, node.name())};
 }
 
+scheduler::MemoryOptions memory_options(const wire::Job& job) {
+  return {.precision = proto::precision_kind(job.training().precision()).value(),
+          .checkpoints = job.checkpoint().every() > 0};
+}
+
 Result<proto::Plan> make_plan(const PlanningRequest& request, const proto::Graph& graph,
                               const std::vector<wire::NodeInfo>& nodes) {
   const auto& job = request.submission.job();
@@ -80,13 +85,12 @@ Result<proto::Plan> make_plan(const PlanningRequest& request, const proto::Graph
   for (const auto& node : nodes) candidates.push_back(candidate(job, node));
   // validate_job has passed these names.
   const auto schedule = proto::schedule_kind(job.pipeline_schedule());
-  const auto precision = proto::precision_kind(training.precision());
   return scheduler::equal_compute(
       graph, candidates,
       {.binding = {.batch = training.micro_batch(), .sequence = job.data().sequence_length()},
        .schedule = schedule.value(),
        .micro_batches = training.batch() / training.micro_batch(),
-       .precision = precision.value(),
+       .memory = memory_options(job),
        .epoch = proto::PlanEpoch{request.epoch}});
 }
 
@@ -95,10 +99,9 @@ void add_estimates(const wire::Job& job, const proto::Graph& graph, const proto:
                    wire::Plan& into) {
   const auto shapes = proto::infer_shapes(
       graph, {.batch = plan.micro_batch_size, .sequence = job.data().sequence_length()});
-  const auto precision = proto::precision_kind(job.training().precision());
   for (std::uint32_t i = 0; i < plan.stages.size(); ++i) {
     const auto estimate = scheduler::estimate_memory(graph, plan, proto::StageIndex{i},
-                                                     shapes.value(), precision.value());
+                                                     shapes.value(), memory_options(job));
     into.mutable_stages(static_cast<int>(i))->set_estimated_memory_bytes(estimate.total());
   }
 }

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -72,18 +73,36 @@ Descriptor file_in_memory(const std::string& text) {
   return file;
 }
 
+// What the system refused the child.
+struct Refusal {
+  bool of_namespace;
+  int number;  // errno
+};
+
 // What the child needs between fork and exec; only async-signal-safe calls are allowed there.
 struct ChildSetup {
   int input;
   int output;
   int error;
-  int report;  // where it writes errno if it cannot exec; closed by a successful exec
+  int report;  // where it writes a Refusal if it cannot exec; closed by a successful exec
+  const int* namespaces;
+  std::size_t namespace_count;
   pid_t parent;
   const char* program;
   char* const* arguments;
 };
 
+[[noreturn]] void give_up(int report, const Refusal& refusal) {
+  [[maybe_unused]] const auto written = write(report, &refusal, sizeof refusal);
+  _exit(127);
+}
+
 [[noreturn]] void become(const ChildSetup& setup) {
+  for (std::size_t i = 0; i < setup.namespace_count; ++i) {
+    if (setns(setup.namespaces[i], 0) != 0) {
+      give_up(setup.report, {.of_namespace = true, .number = errno});
+    }
+  }
   // First out of the way of 0 to 3: ours may have those numbers if we were started without them.
   std::array<int, 4> from{setup.input, setup.output, setup.error, setup.report};
   for (int& descriptor : from) descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 4);
@@ -98,20 +117,25 @@ struct ChildSetup {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != setup.parent) _exit(127);  // it died before the line above
   execv(setup.program, setup.arguments);
-  const int number = errno;
-  [[maybe_unused]] const auto written = write(report, &number, sizeof number);
-  _exit(127);
+  give_up(report, {.of_namespace = false, .number = errno});
 }
 
 // Reads what the child could not do, or nothing if exec closed the pipe.
-std::optional<int> read_exec_error(int descriptor) {
-  int number = 0;
+std::optional<Refusal> read_refusal(int descriptor) {
+  Refusal refusal{};
   ssize_t got = 0;
   do {
-    got = read(descriptor, &number, sizeof number);
+    got = read(descriptor, &refusal, sizeof refusal);
   } while (got < 0 && errno == EINTR);
-  if (got == static_cast<ssize_t>(sizeof number)) return number;
+  if (got == static_cast<ssize_t>(sizeof refusal)) return refusal;
   return std::nullopt;
+}
+
+proto::Error namespace_refusal(const std::string& program, const std::string& file, int number) {
+  return {proto::ErrorKind::kResource,
+          fmt::format("cannot run {} in the namespace {}: {}: run this as the user who made the "
+                      "namespace",
+                      program, file, std::strerror(number))};
 }
 
 proto::Error system_refusal(std::string_view what, int number) {
@@ -126,8 +150,7 @@ proto::Error system_refusal(std::string_view what, int number) {
 std::string describe(const ProcessExit& exit) {
   if (!exit.signalled) return fmt::format("exited with status {}", exit.code);
   const char* name = sigabbrev_np(exit.code);
-  return fmt::format("was killed by signal {} (SIG{}{})", exit.code,
-                     name == nullptr ? "?" : name,
+  return fmt::format("was killed by signal {} (SIG{}{})", exit.code, name == nullptr ? "?" : name,
                      exit.code == SIGKILL ? ", perhaps out of memory" : "");
 }
 
@@ -178,6 +201,13 @@ proto::Result<Descriptor> ChildProcess::Impl::launch(Pipe& output, Pipe& error) 
   if (!report || input.get() < 0 || null.get() < 0) return system_refusal("descriptors", errno);
 
   const std::string program = options_.program.string();
+  std::vector<Descriptor> namespaces;
+  std::vector<int> numbers;
+  for (const auto& file : options_.namespaces) {
+    namespaces.emplace_back(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (namespaces.back().get() < 0) return namespace_refusal(program, file.string(), errno);
+    numbers.push_back(namespaces.back().get());
+  }
   std::vector<std::string> words{program};
   words.insert(words.end(), options_.arguments.begin(), options_.arguments.end());
   std::vector<char*> arguments;
@@ -187,6 +217,8 @@ proto::Result<Descriptor> ChildProcess::Impl::launch(Pipe& output, Pipe& error) 
                          .output = options_.on_output ? output.write.get() : null.get(),
                          .error = error.write.get(),
                          .report = report->write.get(),
+                         .namespaces = numbers.data(),
+                         .namespace_count = numbers.size(),
                          .parent = getpid(),
                          .program = program.c_str(),
                          .arguments = arguments.data()};
@@ -194,9 +226,12 @@ proto::Result<Descriptor> ChildProcess::Impl::launch(Pipe& output, Pipe& error) 
   if (id_ < 0) return system_refusal("fork", errno);
   if (id_ == 0) become(setup);
   report->write.reset();
-  if (const auto number = read_exec_error(report->read.get())) {
+  if (const auto refusal = read_refusal(report->read.get())) {
+    if (refusal->of_namespace) {
+      return namespace_refusal(program, options_.namespaces.back().string(), refusal->number);
+    }
     return proto::configuration_error(
-        fmt::format("cannot run {}: {}", program, std::strerror(*number)));
+        fmt::format("cannot run {}: {}", program, std::strerror(refusal->number)));
   }
   Descriptor watch(static_cast<int>(syscall(SYS_pidfd_open, id_, 0u)));
   if (watch.get() < 0) return system_refusal("pidfd_open", errno);
@@ -295,9 +330,11 @@ void ChildProcess::Impl::wait_for_exit() {
 }
 
 void ChildProcess::Impl::reap() {
+  // A pidfd may be reported ready while its process still runs: then nothing is there to reap.
   siginfo_t info{};
-  while (waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED) != 0 && errno == EINTR) {
+  while (waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG) != 0 && errno == EINTR) {
   }
+  if (info.si_pid == 0) return wait_for_exit();
   reaped_ = true;
   drain(output_);
   drain(error_);

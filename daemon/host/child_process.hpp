@@ -37,6 +37,9 @@ class ChildProcess {
     std::filesystem::path program;
     std::vector<std::string> arguments = {};  // without the program's name
     std::string input = {};                   // all of its standard input
+    // Files of namespaces (see namespaces(7)) that it enters before it becomes the program, in this
+    // order.
+    std::vector<std::filesystem::path> namespaces = {};
     // Each complete line, without its end; of standard error cut at 4096 bytes, of standard output
     // at a MiB. Where `on_output` is empty, standard output goes to /dev/null.
     std::function<void(std::string line)> on_output = {};
@@ -46,8 +49,8 @@ class ChildProcess {
     std::function<void(ProcessExit)> on_exit = {};
   };
 
-  // kResource if the system refuses a process; kConfiguration if the program cannot be executed:
-  // the message names the file and the reason.
+  // kResource if the system refuses a process or a namespace; kConfiguration if the program cannot
+  // be executed: the message names the file and the reason.
   [[nodiscard]] static proto::Result<std::unique_ptr<ChildProcess>> start(
       boost::asio::io_context& loop, Options options);
   ~ChildProcess();  // kills with SIGKILL and reaps a process that still runs
@@ -55,7 +58,7 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   [[nodiscard]] pid_t id() const;
-  void signal(int number);  // nothing if it has exited
+  void signal(int number);                                          // nothing if it has exited
   [[nodiscard]] std::vector<std::string> last_error_lines() const;  // at most 20, oldest first
 
  private:

@@ -74,7 +74,7 @@ void Node::on_coordinator_message(const wire::Envelope& message) {
     on_command(message.worker_command());
   } else if (message.has_failure()) {
     if (message.request() == kHelloRequest) {
-      const auto error = to_error(message.failure());
+      const auto error = proto::to_error(message.failure());
       if (error.kind == proto::ErrorKind::kConfiguration) refused_ = error;
       log(fmt::format("the coordinator refused this node: {}", error.message));
     } else if (registered_) {
@@ -158,7 +158,7 @@ void Node::spawn_waiting() {
   }
   for (const auto& [id, error] : failed) {
     workers_.erase(id);
-    report_failure(id, to_failure(error));
+    report_failure(id, proto::to_failure(error));
   }
 }
 

@@ -3,7 +3,7 @@
 
 #include "daemon/host/child_process.hpp"
 #include "daemon/host/clock.hpp"
-#include "daemon/host/failure.hpp"
+#include "proto/failure.hpp"
 #include "daemon/host/worker_id.hpp"
 #include "daemon/node/event_queue.hpp"
 #include "proto/control.pb.h"

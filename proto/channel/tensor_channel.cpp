@@ -104,6 +104,7 @@ class TensorChannel::Impl {
   std::optional<ZmqWatch> watch_;
   std::set<int> connections_;  // accepted and not ended: their descriptors
   std::map<StageIndex, TensorLink> links_;
+  PayloadMemory memory_;
   bool in_callback_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
@@ -200,6 +201,7 @@ void TensorChannel::Impl::send(StageIndex peer, wire::TensorHeader header, Paylo
 void TensorChannel::Impl::transmit(TensorLink& link, wire::TensorHeader header, Payload payload) {
   link.stamp(header);
   header.set_payload_bytes(payload.bytes.size());
+  header.set_checksum(checksum(payload.bytes));
   zmq::message_t head = header_frame(header);
   link.bytes_sent += head.size() + payload.bytes.size();
   const zmq::socket_ref socket = link.dialler ? link.dialler->socket() : zmq::socket_ref(socket_);
@@ -285,7 +287,7 @@ void TensorChannel::Impl::report_if_disconnected(TensorLink& link) {
 
 void TensorChannel::Impl::on_frames(TensorLink& link, IncomingFrames frames) {
   if (link.state == State::kLost) return;
-  auto arrival = link.take(std::move(frames), options_.max_payload_bytes);
+  auto arrival = link.take(std::move(frames), options_.max_payload_bytes, memory_);
   if (arrival.has_error()) return lose(link, arrival.error());
   switch (arrival.value().kind) {
     case Arrival::Kind::kNothing:

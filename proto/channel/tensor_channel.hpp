@@ -55,7 +55,8 @@ class TensorChannel {
     // How long closing the context may wait for messages that ZeroMQ took and has not yet sent.
     std::chrono::milliseconds linger{5'000};
     // A message of this epoch from an allowed peer, in order. `header.from_stage` is verified
-    // against the peer's key. Checksum, codec and shape are the receiver's to check.
+    // against the peer's key, and the payload's checksum. Codec and shape are the receiver's to
+    // check.
     std::function<void(wire::TensorHeader, Payload)> on_message{};
     // Peer introduced itself and was answered: messages flow both ways.
     std::function<void(StageIndex)> on_linked{};
@@ -81,9 +82,9 @@ class TensorChannel {
   [[nodiscard]] Result<void> dial(StageIndex peer, const std::string& endpoint,
                                   const std::string& public_key);
 
-  // Fills in epoch, sequence, from_stage and payload_bytes. Requires a linked peer. Never blocks
-  // and never refuses: what the network does not take at once waits in ZeroMQ, in order, in the
-  // payload's own memory.
+  // Fills in epoch, sequence, from_stage, payload_bytes and checksum. Requires a linked peer.
+  // Never blocks and never refuses: what the network does not take at once waits in ZeroMQ, in
+  // order, in the payload's own memory.
   void send(StageIndex peer, wire::TensorHeader header, Payload payload);
 
   // Header and payload bytes handed over so far, and those among them that ZeroMQ still holds: not

@@ -4,19 +4,23 @@
 #include "proto/assert.hpp"
 #include "proto/channel/socket_calls.hpp"
 #include "proto/channel/zap_authenticator.hpp"
+#include "proto/text.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 #include <new>
 #include <utility>
+#include <vector>
 
 namespace longhaul::proto {
 namespace {
 
 constexpr std::size_t kWrappedAlignment = 8;
 constexpr std::align_val_t kGatheredAlignment{64};
+constexpr std::size_t kMaxKeptBytes = 64u << 20;
 
 // What ZeroMQ drops once it is done with a fragment.
 struct Held {
@@ -29,13 +33,6 @@ struct Held {
     self->held->fetch_sub(self->bytes, std::memory_order_relaxed);
   }
 };
-
-std::shared_ptr<std::byte> allocate(std::size_t bytes) {
-  void* memory = ::operator new(bytes, kGatheredAlignment, std::nothrow);
-  if (memory == nullptr) return nullptr;
-  return {static_cast<std::byte*>(memory),
-          [](std::byte* gone) { ::operator delete(gone, kGatheredAlignment); }};
-}
 
 }  // namespace
 
@@ -77,11 +74,66 @@ std::optional<IncomingFrames> receive_frames(zmq::socket_ref socket, bool from_r
   return frames;
 }
 
-Result<PayloadAssembly> PayloadAssembly::begin(wire::TensorHeader header) {
+// What came back, latest last. Sizes recur: a boundary's tensor has the same shape every time.
+struct PayloadMemory::Kept {
+  struct Block {
+    std::byte* memory;
+    std::size_t bytes;
+  };
+  std::mutex mutex;
+  std::vector<Block> blocks;
+  std::size_t total = 0;
+
+  ~Kept() {
+    for (const Block& block : blocks) release(block.memory);
+  }
+  static void release(std::byte* memory) { ::operator delete(memory, kGatheredAlignment); }
+
+  std::byte* take(std::size_t bytes) {
+    const std::lock_guard lock(mutex);
+    const auto found = std::ranges::find(blocks, bytes, &Block::bytes);
+    if (found == blocks.end()) return nullptr;
+    std::byte* memory = found->memory;
+    blocks.erase(found);
+    total -= bytes;
+    return memory;
+  }
+
+  void give_back(Block block) {
+    const std::lock_guard lock(mutex);
+    blocks.push_back(block);
+    total += block.bytes;
+    while (total > kMaxKeptBytes) {
+      total -= blocks.front().bytes;
+      release(blocks.front().memory);
+      blocks.erase(blocks.begin());
+    }
+  }
+};
+
+PayloadMemory::PayloadMemory() : kept_(std::make_shared<Kept>()) {}
+
+std::shared_ptr<std::byte> PayloadMemory::take(std::size_t bytes) {
+  std::byte* memory = kept_->take(bytes);
+  if (memory == nullptr) {
+    memory = static_cast<std::byte*>(::operator new(bytes, kGatheredAlignment, std::nothrow));
+  }
+  if (memory == nullptr) return nullptr;
+  return {memory, [kept = std::weak_ptr(kept_), bytes](std::byte* gone) {
+            if (const auto alive = kept.lock()) {
+              alive->give_back({gone, bytes});
+            } else {
+              Kept::release(gone);
+            }
+          }};
+}
+
+Result<PayloadAssembly> PayloadAssembly::begin(wire::TensorHeader header, PayloadMemory& memory) {
   PayloadAssembly assembly;
+  assembly.memory_ = &memory;
   const std::size_t bytes = header.payload_bytes();
   if (bytes > kFragmentBytes) {
-    assembly.gathered_ = allocate(bytes);
+    assembly.gathered_ = memory.take(bytes);
     if (!assembly.gathered_) {
       return Error{ErrorKind::kResource, fmt::format("no memory for a payload of {} bytes", bytes)};
     }
@@ -94,20 +146,27 @@ Result<void> PayloadAssembly::add(std::shared_ptr<zmq::message_t> fragment) {
   const std::size_t bytes = header.payload_bytes();
   const std::size_t expected = std::min(kFragmentBytes, bytes - filled_);
   if (fragment->size() != expected) {
-    return Error{ErrorKind::kInternal, fmt::format("fragment of {} bytes in place of {}",
-                                                   fragment->size(), expected)};
+    return Error{ErrorKind::kInternal,
+                 fmt::format("fragment of {} bytes in place of {}", fragment->size(), expected)};
   }
-  const auto* data = fragment->data<std::byte>();
+  const std::span<const std::byte> data{fragment->data<std::byte>(), expected};
   complete_ = filled_ + expected == bytes;
+  checksum_.add(data);
+  if (complete_ && checksum_.value() != header.checksum()) {
+    return Error{
+        ErrorKind::kInternal,
+        fmt::format("step {}, micro-batch {}, tensor {}: the payload's checksum is wrong",
+                    header.step() + 1, header.micro_batch(), proto::quoted(header.name()))};
+  }
   if (!gathered_) {
-    if (reinterpret_cast<std::uintptr_t>(data) % kWrappedAlignment == 0) {
-      payload = {{data, expected}, std::move(fragment)};
+    if (reinterpret_cast<std::uintptr_t>(data.data()) % kWrappedAlignment == 0) {
+      payload = {data, std::move(fragment)};
       return {};
     }
-    gathered_ = allocate(bytes);
+    gathered_ = memory_->take(bytes);
     if (!gathered_) return Error{ErrorKind::kResource, "no memory for a payload"};
   }
-  std::memcpy(gathered_.get() + filled_, data, expected);
+  if (!data.empty()) std::memcpy(gathered_.get() + filled_, data.data(), expected);
   filled_ += expected;
   if (complete_) payload = {{gathered_.get(), bytes}, std::move(gathered_)};
   return {};

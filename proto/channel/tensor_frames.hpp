@@ -9,12 +9,14 @@
 #pragma once
 
 #include "proto/channel/tensor_channel.hpp"
+#include "proto/checksum.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include <zmq.hpp>
@@ -43,13 +45,29 @@ struct IncomingFrames {
 [[nodiscard]] std::optional<IncomingFrames> receive_frames(zmq::socket_ref socket,
                                                            bool from_router);
 
+// Memory of payloads that arrived in fragments, used again when they are gone: the system would
+// take it back and clear it page by page for every message.
+class PayloadMemory {
+ public:
+  PayloadMemory();
+  // `bytes` of them, aligned to 64; null if there are none. Comes back on any thread, also after
+  // this is gone.
+  [[nodiscard]] std::shared_ptr<std::byte> take(std::size_t bytes);
+
+ private:
+  struct Kept;
+  std::shared_ptr<Kept> kept_;
+};
+
 // A payload on its way in. A single fragment is wrapped where it lies, if it is aligned to 8 bytes;
 // else all are gathered in memory aligned to 64.
 class PayloadAssembly {
  public:
   // For header.payload_bytes; kResource if there is no memory for them.
-  [[nodiscard]] static Result<PayloadAssembly> begin(wire::TensorHeader header);
-  // The next fragment; an error unless it is exactly as long as it has to be.
+  [[nodiscard]] static Result<PayloadAssembly> begin(wire::TensorHeader header,
+                                                     PayloadMemory& memory);
+  // The next fragment; an error unless it is exactly as long as it has to be, and unless all of
+  // them have the header's checksum.
   [[nodiscard]] Result<void> add(std::shared_ptr<zmq::message_t> fragment);
   [[nodiscard]] bool complete() const { return complete_; }
 
@@ -57,6 +75,8 @@ class PayloadAssembly {
   Payload payload;  // once complete
 
  private:
+  PayloadMemory* memory_ = nullptr;
+  Checksum checksum_;
   std::shared_ptr<std::byte> gathered_;  // null for a single fragment
   std::size_t filled_ = 0;
   bool complete_ = false;

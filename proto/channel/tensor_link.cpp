@@ -25,7 +25,8 @@ Error TensorLink::broken(const std::string& what) const {
   return {ErrorKind::kInternal, fmt::format("stage {} {}", ends.peer.value, what)};
 }
 
-Result<Arrival> TensorLink::take(IncomingFrames frames, std::size_t max_payload_bytes) {
+Result<Arrival> TensorLink::take(IncomingFrames frames, std::size_t max_payload_bytes,
+                                 PayloadMemory& memory) {
   // A header is in place exactly where no message is half arrived.
   if (!frames.fragment || frames.header.has_value() == arriving.has_value()) {
     return broken("sent frames that are not a header and its payload");
@@ -38,7 +39,7 @@ Result<Arrival> TensorLink::take(IncomingFrames frames, std::size_t max_payload_
     }
     const auto introduction = dialler ? wire::TensorHeader::HELLO_REPLY : wire::TensorHeader::HELLO;
     if (header.value().kind() == introduction) return introduce(frames, header.value());
-    const auto begun = begin_message(frames, std::move(header).value(), max_payload_bytes);
+    const auto begun = begin_message(frames, std::move(header).value(), max_payload_bytes, memory);
     if (begun.has_error()) return begun.error();
   } else if (frames.routing_id != routing_id) {
     return broken("speaks out of turn");
@@ -54,7 +55,7 @@ Result<Arrival> TensorLink::take(IncomingFrames frames, std::size_t max_payload_
 }
 
 Result<void> TensorLink::begin_message(const IncomingFrames& frames, wire::TensorHeader header,
-                                       std::size_t max_payload_bytes) {
+                                       std::size_t max_payload_bytes, PayloadMemory& memory) {
   if (state != State::kLinked || frames.routing_id != routing_id || introduces(header.kind())) {
     return broken("speaks out of turn");
   }
@@ -64,7 +65,7 @@ Result<void> TensorLink::begin_message(const IncomingFrames& frames, wire::Tenso
     return broken(fmt::format("announced a payload of {} bytes; at most {} are taken",
                               header.payload_bytes(), max_payload_bytes));
   }
-  auto assembly = PayloadAssembly::begin(std::move(header));
+  auto assembly = PayloadAssembly::begin(std::move(header), memory);
   if (assembly.has_error()) return assembly.error();
   arriving = std::move(assembly).value();
   return {};

@@ -48,7 +48,8 @@ struct TensorLink {
   // Numbers the next message of this side.
   void stamp(wire::TensorHeader& header);
   // The next frames of the other side. An error means that the link cannot be trusted any more.
-  [[nodiscard]] Result<Arrival> take(IncomingFrames frames, std::size_t max_payload_bytes);
+  [[nodiscard]] Result<Arrival> take(IncomingFrames frames, std::size_t max_payload_bytes,
+                                     PayloadMemory& memory);
   // Both sides start counting anew.
   void restart() { next_sent = next_received = 0; }
 
@@ -58,9 +59,9 @@ struct TensorLink {
   std::uint64_t next_received = 0;
   std::uint64_t bytes_sent = 0;
   BytesHeld held = std::make_shared<std::atomic<std::uint64_t>>(0);
-  boost::asio::steady_timer deadline;  // for the introduction
-  std::string obstacle;                // why there is no connection yet, if that is known
-  bool disconnected = false;           // what arrived before that is still to be read
+  boost::asio::steady_timer deadline;       // for the introduction
+  std::string obstacle;                     // why there is no connection yet, if that is known
+  bool disconnected = false;                // what arrived before that is still to be read
   std::optional<PayloadAssembly> arriving;  // a message of which only the beginning is there
 
   std::unique_ptr<DiallingSocket> dialler;  // this side dials
@@ -69,7 +70,7 @@ struct TensorLink {
 
  private:
   [[nodiscard]] Result<void> begin_message(const IncomingFrames& frames, wire::TensorHeader header,
-                                           std::size_t max_payload_bytes);
+                                           std::size_t max_payload_bytes, PayloadMemory& memory);
   [[nodiscard]] Result<Arrival> introduce(const IncomingFrames& frames,
                                           const wire::TensorHeader& header);
   // Sender, epoch and sequence; counts the message if they fit.

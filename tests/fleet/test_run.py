@@ -52,7 +52,7 @@ class Run(FakeWorkerTest):
                      "(SIGKILL, perhaps out of memory)", code=1)
 
     def test_a_nan_is_told_by_the_worker_that_found_it(self):
-        self.refused("nan 1 3", "stage 1 (node-2): step 3: the loss became NaN", code=1)
+        self.refused("nan 1 3", "stage 1 (node-2): step 3: the loss became NaN", code=2)
 
     def test_a_lost_link_is_what_is_left_if_nobody_knows_better(self):
         self.refused("lose 0 3", "stage 0 (node-1): link to stage 1: closed", code=1)

@@ -149,7 +149,7 @@ class BadInput(SystemTest):
         job["training"]["optimizer"]["weight_decay"] = 1.0
         self.write_job(job)
         done = self.call("run", "job.yaml", "--nodes", 2)
-        self.assertEqual(done.code, 1, str(done))  # it ran, and failed
+        self.assertEqual(done.code, 2, str(done))
         self.assertEqual(len(done.err.splitlines()), 1, str(done))
         self.assertRegex(done.err, r"step \d+", str(done))
         self.assertIn("operator", done.err)

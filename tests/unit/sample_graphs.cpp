@@ -202,4 +202,26 @@ wire::Graph random_graph(std::uint64_t seed, int operators) {
   return graph.finish();
 }
 
+proto::Plan plan_cut_after(const proto::Graph& graph,
+                           const std::vector<std::string>& last_operators) {
+  proto::Plan plan;
+  plan.schedule = proto::ScheduleKind::kOneForwardOneBackward;
+  plan.micro_batches = 4;
+  plan.micro_batch_size = 2;
+  plan.stages.emplace_back();
+  std::size_t cut = 0;
+  for (std::uint32_t i = 0; i < graph.operators.size(); ++i) {
+    proto::Stage& stage = plan.stages.back();
+    stage.node = "node-" + std::to_string(plan.stages.size());
+    stage.device = "cpu";
+    stage.has_data = true;
+    stage.operators.push_back(proto::OperatorIndex{i});
+    if (cut < last_operators.size() && graph.operators[i].id == last_operators[cut]) {
+      plan.stages.emplace_back();
+      ++cut;
+    }
+  }
+  return plan;
+}
+
 }  // namespace longhaul::tests

@@ -2,11 +2,13 @@
 #pragma once
 
 #include "proto/graph.hpp"
+#include "proto/plan.hpp"
 
 #include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace longhaul::tests {
 
@@ -39,5 +41,10 @@ struct Gpt2Shape {
 // A valid DAG over [batch, sequence, width] values: every kind but causal_conv1d may occur, skips
 // and tied weights included. `operators`: about how many.
 [[nodiscard]] wire::Graph random_graph(std::uint64_t seed, int operators);
+
+// 1f1b with four micro-batches of two sequences on stages that all have data, cut after the given
+// operators; an empty list is one stage.
+[[nodiscard]] proto::Plan plan_cut_after(const proto::Graph& graph,
+                                         const std::vector<std::string>& last_operators);
 
 }  // namespace longhaul::tests

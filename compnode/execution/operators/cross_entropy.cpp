@@ -53,8 +53,8 @@ at::Tensor CrossEntropy::forward(Tensors inputs, Tensors, const ExecutionPoint& 
   const at::Tensor losses = at::empty({rows.size(0)}, options);
   exponentials(rows, targets, sums, losses);
   if (kept != nullptr) {
-    kept->inputs = {inputs[0], targets};
-    kept->extra = {rows, sums};
+    kept->inputs = {at::Tensor(), targets};
+    kept->extra = {rows.view_as(inputs[0]), sums};
   }
   return losses.mean();
 }
@@ -62,11 +62,11 @@ at::Tensor CrossEntropy::forward(Tensors inputs, Tensors, const ExecutionPoint& 
 std::vector<at::Tensor> CrossEntropy::backward_input(const at::Tensor& output_gradient, Tensors,
                                                      Kept& kept) const {
   // d loss / d logits = (softmax - one_hot(target)) / rows, times the gradient of the loss.
-  at::Tensor rows = std::move(kept.extra[0]);
+  const at::Tensor gradient = std::move(kept.extra[0]);
+  const at::Tensor rows = gradient.view({-1, gradient.size(-1)});
   const at::Tensor sums = kept.extra[1];
   const at::Tensor targets = kept.inputs[1];
   const double scale = output_gradient.item<double>() / static_cast<double>(rows.size(0));
-  const at::Tensor shape_of = std::move(kept.inputs[0]);
   for_each_block(rows, [&](std::int64_t first, std::int64_t count) {
     at::Tensor block = rows.narrow(0, first, count);
     const at::Tensor factor = sums.narrow(0, first, count).reciprocal().mul_(scale).unsqueeze(1);
@@ -74,7 +74,7 @@ std::vector<at::Tensor> CrossEntropy::backward_input(const at::Tensor& output_gr
     const at::Tensor target = targets.narrow(0, first, count).unsqueeze(1);
     block.scatter_add_(1, target, at::full_like(target, -scale, block.options()));
   });
-  return {rows.view(shape_of.sizes()), at::Tensor()};
+  return {gradient, at::Tensor()};
 }
 
 }  // namespace longhaul::compnode

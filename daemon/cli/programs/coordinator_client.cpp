@@ -1,7 +1,7 @@
 // Numbers requests, times them, and starts a watch over where it was.
 #include "daemon/cli/programs/coordinator_client.hpp"
 
-#include "daemon/host/failure.hpp"
+#include "proto/failure.hpp"
 #include "proto/channel/context.hpp"
 
 #include <fmt/format.h>
@@ -96,7 +96,7 @@ void CoordinatorClient::on_message(wire::Envelope message) {
   if (watch_request_ != 0 && message.request() == watch_request_) {
     on_watched(message);
   } else if (message.has_failure()) {
-    answer(message.request(), to_error(message.failure()));
+    answer(message.request(), proto::to_error(message.failure()));
   } else {
     const auto number = message.request();
     answer(number, std::move(message));
@@ -105,7 +105,7 @@ void CoordinatorClient::on_message(wire::Envelope message) {
 
 void CoordinatorClient::on_watched(const wire::Envelope& message) {
   if (message.has_failure()) {
-    on_event_(to_error(message.failure()));
+    on_event_(proto::to_error(message.failure()));
   } else if (message.has_job_event() && message.job_event().index() >= next_event_) {
     next_event_ = message.job_event().index() + 1;
     on_event_(message.job_event());

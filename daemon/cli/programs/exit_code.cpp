@@ -16,13 +16,15 @@ constexpr std::size_t kMaxLineBytes = 4096;
 
 int exit_code(const proto::Error& error) {
   using enum proto::ErrorKind;
-  return error.kind == kConfiguration || error.kind == kResource ? kUsage : kFailed;
+  const bool usage =
+      error.kind == kConfiguration || error.kind == kResource || error.kind == kNumeric;
+  return usage ? kUsage : kFailed;
 }
 
 int exit_code(const wire::JobStatus& job, bool has_trained) {
   if (job.state() == wire::DONE) return kDone;
   const auto kind = job.failure().kind();
-  if (kind == wire::Failure::CONFIGURATION) return kUsage;
+  if (kind == wire::Failure::CONFIGURATION || kind == wire::Failure::NUMERIC) return kUsage;
   if (kind == wire::Failure::RESOURCE && !has_trained) return kUsage;
   return kFailed;
 }

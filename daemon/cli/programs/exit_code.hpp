@@ -10,11 +10,12 @@ namespace longhaul::daemon {
 
 inline constexpr int kDone = 0;
 inline constexpr int kFailed = 1;
-inline constexpr int kUsage = 2;  // usage, configuration, or too few resources to begin with
+inline constexpr int kUsage = 2;  // usage, configuration, too few resources to begin with, NaN
 
-// kUsage for kConfiguration and kResource: nothing has started yet.
+// kUsage for kConfiguration, kResource and kNumeric: the user has to change something.
 [[nodiscard]] int exit_code(const proto::Error& error);
-// Of a job that ended; a lack of resources is the user's to mend only if it never trained.
+// Of a job that ended: NaN comes of the job's own numbers, so kUsage; a lack of resources is the
+// user's to mend only if it never trained.
 [[nodiscard]] int exit_code(const wire::JobStatus& job, bool has_trained);
 
 // "longhaul: message" as one line.

@@ -24,6 +24,11 @@ namespace {
 
 constexpr std::string_view kPrefix = "longhaul-run-";
 constexpr std::chrono::seconds kStopDeadline{20};
+constexpr std::string_view kCoordinator = "coordinator";
+constexpr std::string_view kNetworkName = "network";
+
+// What the nodes need as long as they run.
+bool is_service(std::string_view name) { return name == kCoordinator || name == kNetworkName; }
 
 // A JSON string is a YAML string, whatever it holds.
 std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
@@ -96,11 +101,55 @@ proto::Result<void> LocalFleet::prepare() {
   if (auto saved = proto::save_key_pair(folder_ / "coordinator.key", own); !saved) {
     return saved.error();
   }
-  auto started = start_child("coordinator", "longhaul-coordinator", coordinator_yaml(keys));
+  if (options_.wan) {
+    if (auto started = start_network(); !started) return started.error();
+  }
+  const auto file = folder_ / "coordinator.yaml";
+  if (auto written = write_file(file, coordinator_yaml(keys)); !written) return written.error();
+  auto started = start_child({.name = std::string(kCoordinator),
+                              .program = "longhaul-coordinator",
+                              .arguments = {"--config", file.string()}});
   if (!started) return started.error();
-  for (const auto& node : nodes(options_)) {
-    started = start_child(node.name(), "longhaul-compnode", node_yaml(node));
-    if (!started) return started.error();
+  if (options_.wan) return {};
+  return start_nodes();
+}
+
+proto::Result<void> LocalFleet::start_network() {
+  return start_child({.name = std::string(kNetworkName),
+                      .program = "longhaul-wan",
+                      .arguments = to_arguments(*options_.wan),
+                      .on_output = [this](const std::string& line) { on_network_line(line); }});
+}
+
+// The first line says how to enter the sites; what comes later is for the log.
+void LocalFleet::on_network_line(const std::string& line) {
+  if (!sites_.empty()) {
+    if (options_.on_log) options_.on_log(fmt::format("{}: {}", kNetworkName, line));
+    return;
+  }
+  if (stopping_) return;
+  auto sites = parse_entrances(line);
+  if (!sites) return tell_loss(sites.error());
+  sites_ = std::move(*sites);
+  if (auto started = start_nodes(); !started) tell_loss(started.error());
+}
+
+proto::Result<void> LocalFleet::start_nodes() {
+  auto all = nodes(options_);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    auto& node = all[i];
+    const auto file = folder_ / (node.name() + ".yaml");
+    Start start{.name = node.name(),
+                .program = "longhaul-compnode",
+                .arguments = {"--config", file.string(), "--worker", options_.worker.string()}};
+    node.set_host("127.0.0.1");
+    if (!sites_.empty()) {
+      const auto& site = sites_[i % sites_.size()];
+      node.set_host(site.address);
+      start.namespaces.assign(site.namespaces.begin(), site.namespaces.end());
+    }
+    if (auto written = write_file(file, node_yaml(node)); !written) return written.error();
+    if (auto started = start_child(std::move(start)); !started) return started.error();
   }
   return {};
 }
@@ -122,6 +171,7 @@ std::vector<wire::NodeInfo> LocalFleet::nodes(const Options& options) {
   for (std::uint32_t i = 0; i < options.nodes; ++i) {
     auto& node = nodes.emplace_back();
     node.set_name(fmt::format("node-{}", i + 1));
+    node.set_site(options.wan ? options.wan->sites[i % options.wan->sites.size()] : "here");
     auto& device = *node.add_devices();
     device.set_name("cpu");
     device.set_memory_bytes(options.memory_bytes);
@@ -138,29 +188,32 @@ std::vector<wire::NodeInfo> LocalFleet::nodes(const Options& options) {
 std::string LocalFleet::node_yaml(const wire::NodeInfo& node) const {
   const auto& device = node.devices(0);
   return fmt::format(
-      "name: {0}\nsite: here\ncoordinator: {{address: {1}, public_key: {2}}}\n"
-      "key: {0}.key\nadvertise: 127.0.0.1\nstate: {0}\n"
+      "name: {0}\nsite: {6}\ncoordinator: {{address: {1}, public_key: {2}}}\n"
+      "key: {0}.key\nadvertise: {7}\nstate: {0}\n"
       "devices:\n  - {{name: {3}, threads: {4}, memory_gb: {5:.6f}}}\n",
       node.name(), quoted(address_.address), quoted(address_.public_key), quoted(device.name()),
-      device.threads(), static_cast<double>(device.memory_bytes()) / 1e9);
+      device.threads(), static_cast<double>(device.memory_bytes()) / 1e9, quoted(node.site()),
+      node.host());
 }
 
-proto::Result<void> LocalFleet::start_child(const std::string& name, const std::string& program,
-                                            const std::string& configuration) {
-  const auto path = find_program(program);
-  if (!path) return path.error();
-  const auto file = folder_ / (name + ".yaml");
+proto::Result<void> LocalFleet::write_file(const std::filesystem::path& file,
+                                           const std::string& text) {
   std::ofstream stream(file);
-  stream << configuration;
+  stream << text;
   stream.close();
   if (!stream) return cannot("write", file, errno);
-  std::vector<std::string> arguments{"--config", file.string()};
-  if (program == "longhaul-compnode") {
-    arguments.insert(arguments.end(), {"--worker", options_.worker.string()});
-  }
+  return {};
+}
+
+proto::Result<void> LocalFleet::start_child(Start start) {
+  const auto path = find_program(start.program);
+  if (!path) return path.error();
+  const auto name = start.name;
   auto process = ChildProcess::start(
       loop_, {.program = *path,
-              .arguments = arguments,
+              .arguments = std::move(start.arguments),
+              .namespaces = std::move(start.namespaces),
+              .on_output = std::move(start.on_output),
               .on_error =
                   [this, name](const std::string& line) {
                     if (options_.on_log) options_.on_log(name + ": " + line);
@@ -175,18 +228,18 @@ void LocalFleet::on_exit(const std::string& name, ProcessExit exit) {
   const auto found = std::ranges::find(children_, name, &Child::name);
   const auto lines = found->process->last_error_lines();
   children_.erase(found);
-  if (stopping_) {
-    stop_next();
-  } else if (!std::exchange(told_loss_, true)) {
-    // A daemon that refuses to start says why in its last line, and by its exit code whose fault it
-    // is.
-    const bool mistaken = !exit.signalled && exit.code == 2;
-    const bool spoke = !exit.signalled && !lines.empty();
-    options_.on_loss(
-        {mistaken ? proto::ErrorKind::kResource : proto::ErrorKind::kLost,
-         fmt::format("{} {}{}", name == "coordinator" ? "the coordinator" : name, describe(exit),
-                     spoke ? ": " + lines.back() : "")});
-  }
+  if (stopping_) return stop_next();
+  // A daemon that refuses to start says why in its last line, and by its exit code whose fault it
+  // is.
+  const bool mistaken = !exit.signalled && exit.code == 2;
+  const bool spoke = !exit.signalled && !lines.empty();
+  tell_loss({mistaken ? proto::ErrorKind::kResource : proto::ErrorKind::kLost,
+             fmt::format("{}{} {}{}", is_service(name) ? "the " : "", name, describe(exit),
+                         spoke ? ": " + lines.back() : "")});
+}
+
+void LocalFleet::tell_loss(const proto::Error& error) {
+  if (!std::exchange(told_loss_, true)) options_.on_loss(error);
 }
 
 void LocalFleet::stop(std::function<void()> on_stopped) {
@@ -197,7 +250,7 @@ void LocalFleet::stop(std::function<void()> on_stopped) {
     if (!error) kill();
   });
   for (auto& child : children_) {
-    if (child.name != "coordinator") child.process->signal(SIGTERM);
+    if (!is_service(child.name)) child.process->signal(SIGTERM);
   }
   stop_next();
 }
@@ -206,8 +259,8 @@ void LocalFleet::stop_next() {
   if (children_.empty()) {
     deadline_.cancel();
     boost::asio::post(loop_, [this] { std::exchange(on_stopped_, {})(); });
-  } else if (children_.size() == 1 && children_.front().name == "coordinator") {
-    children_.front().process->signal(SIGTERM);
+  } else if (is_service(children_.back().name)) {
+    children_.back().process->signal(SIGTERM);
   }
 }
 

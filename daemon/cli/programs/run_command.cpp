@@ -3,13 +3,16 @@
 #include "daemon/cli/programs/exit_code.hpp"
 #include "daemon/cli/programs/run_session.hpp"
 #include "daemon/cli/programs/submission.hpp"
+#include "daemon/cli/programs/wan_command_line.hpp"
 #include "daemon/cli/programs/worker_program.hpp"
 #include "daemon/coordinator/planning.hpp"
 #include "daemon/host/machine.hpp"
 #include "daemon/node/devices.hpp"
 
 #include <algorithm>
+#include <iostream>
 #include <memory>
+#include <optional>
 
 #include <unistd.h>
 
@@ -24,6 +27,7 @@ struct RunOptions {
   std::uint32_t threads = 0;  // of each node; 0: its share
   std::filesystem::path summary;
   std::filesystem::path log;
+  WanOptions wan;  // without a network file: none
   bool json = false;
 };
 
@@ -45,6 +49,13 @@ proto::Result<void> check_plan(const wire::SubmitJob& submission,
 int run(const RunOptions& options, const std::filesystem::path& given_worker) {
   const auto worker = find_worker(given_worker);
   if (!worker) return fail(kLonghaul, worker.error());
+  const bool has_wan = !options.wan.network.empty();
+  if (has_wan) {
+    if (const auto plan = plan_wan(options.wan); !plan) {
+      std::cerr << plan.error().message << '\n';
+      return kUsage;
+    }
+  }
   auto submission = load_submission(options.submission);
   if (!submission) return kUsage;
   const auto answer = run_worker(*worker, {"probe", "--quick"}, {});
@@ -58,16 +69,16 @@ int run(const RunOptions& options, const std::filesystem::path& given_worker) {
                                   .threads = options.threads == 0 ? share : options.threads,
                                   .memory_bytes = available_memory_bytes() / nodes,
                                   .cuda = std::move(*cuda),
-                                  .worker = *worker};
+                                  .worker = *worker,
+                                  .wan = has_wan ? std::optional(options.wan) : std::nullopt};
   if (auto checked = check_plan(*submission, fleet); !checked) {
     return fail(kLonghaul, checked.error());
   }
-  RunSession session(
-      {.submission = std::move(*submission),
-       .fleet = fleet,
-       .summary = options.summary,
-       .log = options.log,
-       .style = choose_progress_style(options.json, STDOUT_FILENO)});
+  RunSession session({.submission = std::move(*submission),
+                      .fleet = fleet,
+                      .summary = options.summary,
+                      .log = options.log,
+                      .style = choose_progress_style(options.json, STDOUT_FILENO)});
   return session.run();
 }
 
@@ -78,17 +89,24 @@ void add_run_command(CommandLine& line) {
   auto* command = line.app.add_subcommand(
       "run", "train a job on nodes of this machine, which are started for it and stopped after it");
   add_submission_options(*command, options->submission);
-  command->add_option("--nodes", options->submission.nodes, "nodes to train on")
-      ->capture_default_str()
-      ->check(CLI::Range(1u, kMaxNodes));
+  auto* nodes = command->add_option("--nodes", options->submission.nodes,
+                                    "nodes to train on [1; with --wan one at each site]");
+  nodes->check(CLI::Range(1u, kMaxNodes));
   command->add_option("--threads", options->threads, "threads of each node [the processors' share]")
       ->check(CLI::Range(1u, 4096u));
   command->add_option("--summary", options->summary, "write what it came to, as JSON")
       ->type_name("FILE");
   command->add_option("--log", options->log, "append what the fleet's processes log")
       ->type_name("FILE");
+  auto* wan = command->add_option("--wan", options->wan.network,
+                                  "train across an emulated wide-area network with these paths; "
+                                  "the nodes are dealt to the sites in turn");
+  wan->type_name("FILE")->needs(add_wan_options(*command, options->wan)->needs(wan));
   add_json_option(*command, options->json);
-  command->callback([&line, options] {
+  command->callback([&line, options, nodes] {
+    if (nodes->count() == 0 && !options->wan.sites.empty()) {
+      options->submission.nodes = static_cast<std::uint32_t>(options->wan.sites.size());
+    }
     line.action = [&line, options] { return run(*options, line.worker); };
   });
 }

@@ -3,12 +3,14 @@
 
 #include "daemon/cli/programs/commands.hpp"
 #include "daemon/cli/programs/exit_code.hpp"
+#include "proto/failure.hpp"
 
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 
@@ -40,6 +42,12 @@ int RunSession::run() {
                                          options_.log.string()));
       return kUsage;
     }
+  }
+  if (const auto folder = options_.summary.parent_path();
+      !folder.empty() && !std::filesystem::is_directory(folder)) {
+    print_error(kLonghaul, fmt::format("{}: no such folder; choose another --summary",
+                                       folder.string()));
+    return kUsage;
   }
   if (preflight() && start_fleet()) loop_.run();
   progress_.finish();
@@ -85,7 +93,12 @@ bool RunSession::start_fleet() {
     if (log_.is_open()) log_ << line << std::endl;
   };
   fleet_options.on_loss = [this](const proto::Error& error) {
-    end(exit_code(error), error.message);
+    if (code_) return;
+    auto* failure = status_.mutable_failure();
+    *failure = proto::to_failure(error);
+    status_.set_state(wire::FAILED);  // nobody else will say so
+    summary_.on_status(status_);
+    fail(exit_code(error), error.message);
   };
   auto fleet = LocalFleet::start(loop_, std::move(fleet_options));
   if (!fleet) {
@@ -148,6 +161,8 @@ void RunSession::on_event(const wire::JobEvent& event) {
   if (code_) return;
   progress_.on_event(event);
   summary_.on_event(event);
+  if (event.has_exported()) not_exported_ = event.exported().error();
+  if (event.has_checkpoint() && event.checkpoint().error().empty()) has_checkpoint_ = true;
   if (!event.has_state()) return;
   status_ = event.state();
   switch (status_.state()) {
@@ -155,8 +170,14 @@ void RunSession::on_event(const wire::JobEvent& event) {
       has_trained_ = true;
       break;
     case wire::DONE:
+      if (not_exported_.empty()) {
+        end(kDone, {});
+      } else {
+        end(kFailed, "the model was not exported: " + not_exported_);
+      }
+      break;
     case wire::FAILED:
-      end(exit_code(status_, has_trained_), status_.failure().message());
+      fail(exit_code(status_, has_trained_), status_.failure().message());
       break;
     case wire::CANCELLED:
       end(kFailed, stop_signal_.empty()
@@ -207,6 +228,12 @@ void RunSession::write_summary() {
     code_ = kFailed;
     error_ = written.error().message;
   }
+}
+
+// Of what was trained: a later run can go on from the last checkpoint.
+void RunSession::fail(int code, const std::string& error) {
+  const auto& folder = options_.submission.job().checkpoint().directory();
+  end(code, has_checkpoint_ ? fmt::format("{}; --resume {} continues it", error, folder) : error);
 }
 
 void RunSession::end(int code, const std::string& error) {

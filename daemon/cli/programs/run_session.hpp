@@ -44,6 +44,7 @@ class RunSession {
   void write(std::string_view text);
   void write_summary();
   // The end: remembers the first outcome, stops the fleet, then the loop.
+  void fail(int code, const std::string& error);
   void end(int code, const std::string& error);
 
   Options options_;
@@ -62,6 +63,8 @@ class RunSession {
   std::string stop_signal_;
   wire::JobStatus status_;  // as last told
   bool has_trained_ = false;
+  bool has_checkpoint_ = false;
+  std::string not_exported_;  // why
   bool output_is_broken_ = false;
   std::optional<int> code_;  // set once the end has begun
   std::string error_;

@@ -125,12 +125,11 @@ class TensorTransport final : public Transport {
     header.set_step(1);
     header.set_micro_batch(static_cast<std::uint32_t>(number));
     header.set_codec(static_cast<std::uint32_t>(compression::Codec::kDenseFp32));
-    header.set_checksum(compression::checksum(*buffer));
     sender_.channel().send(kReceiver, std::move(header), {*buffer, buffer});
   }
 
-  void on_message(const wire::TensorHeader& header, const proto::Payload& payload) {
-    if (compression::checksum(payload.bytes) != header.checksum()) give_up("a checksum differs");
+  void on_message(const wire::TensorHeader&, const proto::Payload& payload) {
+    if (payload.bytes.empty()) give_up("an empty payload");
     if (--expected_ == 0) all_received_->set_value();
   }
 

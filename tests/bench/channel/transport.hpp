@@ -23,8 +23,8 @@ class Transport {
 // refers to the sender's memory, no header, no checksum.
 std::unique_ptr<Transport> make_raw_transport();
 
-// proto::TensorChannel as the worker uses it: a header, and a checksum that the sender computes and
-// the receiver verifies.
+// proto::TensorChannel as the worker uses it: a header, and a checksum that one channel computes
+// and the other verifies.
 std::unique_ptr<Transport> make_tensor_transport();
 
 }  // namespace longhaul::bench

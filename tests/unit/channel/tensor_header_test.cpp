@@ -1,14 +1,41 @@
 // Which header frames a worker takes from another.
-#include "proto/channel/tensor_channel.hpp"
+#include "proto/channel/tensor_frames.hpp"
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace longhaul::proto {
 namespace {
+
+TEST_CASE("checksum: XXH3-64 with seed 0, also in parts") {
+  CHECK(checksum({}) == 0x2d06800538d394c2u);  // published test vector of the empty input
+  const std::vector<std::byte> bytes(1000, std::byte{0x5a});
+  Checksum parts;
+  parts.add(std::span(bytes).first(333));
+  parts.add(std::span(bytes).subspan(333));
+  CHECK(parts.value() == checksum(bytes));
+}
+
+TEST_CASE("payload memory: comes back, and is given out again for the same size") {
+  PayloadMemory memory;
+  auto first = memory.take(1 << 20);
+  const std::byte* where = first.get();
+  CHECK(reinterpret_cast<std::uintptr_t>(where) % 64 == 0);
+  auto second = memory.take(1 << 20);
+  CHECK(second.get() != where);
+  first.reset();
+  CHECK(memory.take(2 << 20).get() != where);
+  first = memory.take(1 << 20);
+  CHECK(first.get() == where);
+  { const PayloadMemory gone = std::move(memory); }
+  second.reset();  // after the memory is gone
+}
 
 wire::TensorHeader activation() {
   wire::TensorHeader header;

@@ -1,4 +1,5 @@
 // What a tensor channel refuses from a peer that holds a valid key and breaks the rules.
+#include "proto/checksum.hpp"
 #include "tests/unit/channel/loopback.hpp"
 #include "tests/unit/channel/tensor_peers.hpp"
 
@@ -55,6 +56,18 @@ TEST_CASE("tensor_channel: a raw peer that keeps the rules is served") {
   REQUIRE(run_until(scene.loop, [&] { return scene.acceptor.received.size() == 1; }));
   CHECK(scene.acceptor.errors.empty());
   CHECK(scene.acceptor.received[0].second.bytes.size() == 4);
+}
+
+TEST_CASE("tensor_channel: a payload that is not what was sent is refused") {
+  Scene scene;
+  scene.raw.introduce();
+  auto message = scene.raw.next(Header::ACTIVATION);
+  message.set_step(3);
+  message.set_micro_batch(2);
+  message.set_name("h.1.add_2");
+  message.set_checksum(checksum(std::as_bytes(std::span("abcd").first(4))));
+  scene.raw.send(message, "abce");
+  scene.check_refused("step 4, micro-batch 2, tensor 'h.1.add_2': the payload's checksum is wrong");
 }
 
 TEST_CASE("tensor_channel: a peer may only speak as the stage of its key") {
@@ -197,6 +210,7 @@ TEST_CASE("tensor_channel: a payload is whole at every length around the fragmen
     for (std::size_t i = 0; i < length; ++i) payload[i] = static_cast<char>(i * 31 + i / 4096);
     auto header = scene.raw.next(Header::ACTIVATION);
     header.set_payload_bytes(length);
+    header.set_checksum(checksum(std::as_bytes(std::span(payload))));
     scene.raw.send(header, payload.substr(0, kFragment));
     for (std::size_t at = kFragment; at < length; at += kFragment) {
       scene.raw.send_frames({payload.substr(at, kFragment)});

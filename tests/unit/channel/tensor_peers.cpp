@@ -1,6 +1,7 @@
 // Workers for the tensor channel's tests.
 #include "tests/unit/channel/tensor_peers.hpp"
 
+#include "proto/checksum.hpp"
 #include "tests/unit/channel/loopback.hpp"
 
 #include <doctest/doctest.h>
@@ -73,6 +74,9 @@ wire::TensorHeader RawWorker::next(wire::TensorHeader::Kind kind) {
 
 void RawWorker::send(wire::TensorHeader header, const std::string& payload) {
   if (header.payload_bytes() == 0) header.set_payload_bytes(payload.size());
+  if (header.checksum() == 0) {
+    header.set_checksum(checksum(std::as_bytes(std::span(payload))));
+  }
   send_frames({header.SerializeAsString(), payload});
 }
 

@@ -45,7 +45,7 @@ struct Worker {
 class RawWorker {
  public:
   RawWorker(zmq::context_t& context, const Worker& acceptor, std::uint32_t stage);
-  // Header and first fragment; payload_bytes is the payload's unless it was set.
+  // Header and first fragment; payload_bytes and checksum are the payload's unless they were set.
   void send(wire::TensorHeader header, const std::string& payload = {});
   void send_frames(const std::vector<std::string>& frames);
   // Ready to send: epoch, sequence and stage are right unless changed.

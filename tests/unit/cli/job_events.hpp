@@ -42,6 +42,10 @@ inline wire::StageReport stage_report(std::uint32_t stage) {
   link.set_direction(stage == 0 ? "forward" : "backward");
   link.set_bytes_sent(1'500'000);
   link.set_dense_bytes(1'490'000);
+  link.set_rung("int8/128");
+  link.set_squared_error(2.0);
+  link.set_squares(8.0);
+  link.set_encode_s(0.5);
   return report;
 }
 

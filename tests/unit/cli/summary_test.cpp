@@ -40,7 +40,7 @@ TEST_CASE("summary: a whole run") {
   summary.on_event(events.state(done));
   CHECK(to_json(summary) == Json::parse(R"({
     "job": "sotu", "id": "j1", "state": "done", "failure": null, "first_step": 1, "steps": 2,
-    "losses": [10.0, 5.0], "eval_loss": 4.25,
+    "losses": [10.0, 5.0], "eval_loss": 4.25, "eval_loss_dense": null,
     "evaluations": [{"step": 2, "loss": 4.25, "tokens": 4096}],
     "tokens": 16384, "tokens_per_s": 16384.0, "step_time_s": {"median": 0.5, "p95": 0.5},
     "step_times_s": [0.5, 0.5],
@@ -53,9 +53,11 @@ TEST_CASE("summary: a whole run") {
        "peak_memory_bytes": 64000001, "compute_s_per_microbatch": 0.125}],
     "links": [
       {"from": 0, "to": 1, "from_node": "a", "to_node": "b", "direction": "forward",
-       "bytes_sent": 1500000, "dense_bytes": 1490000},
+       "bytes_sent": 1500000, "dense_bytes": 1490000, "rung": "int8/128", "distortion": 0.25,
+       "encode_s": 0.5},
       {"from": 1, "to": 0, "from_node": "b", "to_node": "a", "direction": "backward",
-       "bytes_sent": 1500000, "dense_bytes": 1490000}],
+       "bytes_sent": 1500000, "dense_bytes": 1490000, "rung": "int8/128", "distortion": 0.25,
+       "encode_s": 0.5}],
     "bytes_sent": 3000000,
     "checkpoints": [{"step": 2, "path": "/out", "error": null}], "exported_to": "/model"})"));
 }

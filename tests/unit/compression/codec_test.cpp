@@ -150,19 +150,5 @@ TEST_CASE("codec: numbers are known or refused") {
   }
 }
 
-TEST_CASE("checksum: XXH3-64 with seed 0, and every bit counts") {
-  CHECK(checksum({}) == 0x2d06800538d394c2u);  // published test vector of the empty input
-  std::vector<std::byte> payload(4096, std::byte{0x5a});
-  const std::uint64_t before = checksum(payload);
-  for (const std::size_t position : {0u, 1u, 2047u, 4095u}) {
-    for (int bit = 0; bit < 8; ++bit) {
-      payload[position] ^= static_cast<std::byte>(1 << bit);
-      CHECK(checksum(payload) != before);
-      payload[position] ^= static_cast<std::byte>(1 << bit);
-    }
-  }
-  CHECK(checksum(payload) == before);
-}
-
 }  // namespace
 }  // namespace longhaul::compression

@@ -85,15 +85,44 @@ TEST_CASE("coordinator: standing still itself loses no node") {
   CHECK(fleet.node("node-1").state() == wire::READY);
 }
 
-TEST_CASE("coordinator: a connection that takes nothing loses its node at once") {
+TEST_CASE("coordinator: a connection that takes nothing loses its node") {
   Fleet fleet(2);
   fleet.hello_all();
   fleet.network.broken.insert(fleet.connection("node-2"));
   const auto id = fleet.submit(2);
+  fleet.live(milliseconds(500), {"node-1"});
   CHECK(fleet.node("node-2").state() == wire::GONE);
   CHECK(fleet.node("node-2").reason() == "its connection was lost");
   fleet.live(milliseconds(2500), {"node-1"});
   CHECK(fleet.job(id).state() == wire::FAILED);
+}
+
+TEST_CASE("coordinator: a node's last words are read before its connection counts as lost") {
+  Fleet fleet(2);
+  fleet.hello_all();
+  fleet.network.broken.insert(fleet.connection("node-2"));
+  fleet.submit(2);
+  wire::Envelope goodbye;
+  goodbye.mutable_node_goodbye()->set_reason("stopped by SIGTERM");
+  fleet.say("node-2", goodbye);
+  fleet.live(milliseconds(500), {"node-1"});
+  CHECK(fleet.node("node-2").reason() == "stopped by SIGTERM");
+}
+
+TEST_CASE("coordinator: a lost link is blamed on the dead node behind it, probed or silent") {
+  for (const bool refuses : {true, false}) {
+    Fleet fleet(2);
+    fleet.hello_all();
+    const auto id = fleet.submit(2);
+    fleet.begin(2);
+    if (refuses) fleet.network.broken.insert(fleet.connection("node-2"));
+    fleet.failed(0, wire::Failure::LOST, "the link to stage 1 closed");
+    fleet.live(milliseconds(refuses ? 3000 : 13000), {"node-1"});
+    CHECK(fleet.job(id).state() == wire::FAILED);
+    CHECK(fleet.job(id).failure().message() ==
+          (refuses ? "stage 1 (node-2): the node is gone: its connection was lost"
+                   : "stage 1 (node-2): the node is gone: no heartbeat for 10 s"));
+  }
 }
 
 TEST_CASE("coordinator: a goodbye counts at once and says why") {

@@ -34,7 +34,7 @@ Plan plan_for(const Graph& graph, const Setting& setting) {
   const scheduler::Candidate node{"node", "cpu", 1, kPlenty, true};
   return scheduler::equal_compute(
              graph, std::vector<scheduler::Candidate>(setting.stages, node),
-             {.binding = setting.binding, .micro_batches = 4, .precision = setting.precision})
+             {.binding = setting.binding, .micro_batches = 4, .memory = {setting.precision}})
       .value();
 }
 
@@ -86,9 +86,12 @@ void compare(const wire::Graph& message, const Setting& setting, double slack) {
   for (std::uint32_t s = 0; s < setting.stages; ++s) {
     CAPTURE(s);
     const StageIndex stage{s};
-    const auto estimate = scheduler::estimate_memory(graph, plan, stage, shapes, setting.precision);
-    // The links' tensors are not here.
-    const auto predicted = static_cast<std::int64_t>(estimate.total() - estimate.boundary);
+    const auto estimate =
+        scheduler::estimate_memory(graph, plan, stage, shapes, {setting.precision});
+    // The links' tensors are not here, nor is the exchange of tied gradients.
+    const auto predicted = static_cast<std::int64_t>(estimate.parameters + estimate.gradients +
+                                                     estimate.optimizer + estimate.activations +
+                                                     estimate.workspace);
     const std::int64_t peak = measured_peak(graph, plan, stage, shapes, setting.type());
     CAPTURE(scheduler::describe(estimate));
     CAPTURE(predicted);

@@ -1,7 +1,7 @@
 // A model cut into stages computes the bits that it computes whole.
 #include "compnode/execution/adamw.hpp"
 #include "compnode/execution/shard.hpp"
-#include "tests/unit/execution/tiny_models.hpp"
+#include "tests/unit/sample_graphs.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,9 +13,11 @@
 namespace longhaul::compnode {
 namespace {
 
-using testing::plan_cut_after;
-using testing::tiny_gpt;
 using Gradients = std::map<std::string, at::Tensor>;  // by parameter and operator
+
+constexpr tests::Gpt2Shape kShape{.width = 24, .heads = 3, .vocabulary = 61};
+
+proto::Graph small_gpt2() { return proto::Graph::from_wire(tests::gpt2_graph(kShape)).value(); }
 
 struct Stages {
   proto::Plan plan;
@@ -23,7 +25,7 @@ struct Stages {
   std::vector<std::unique_ptr<Shard>> shards;
 
   Stages(const proto::Graph& graph, const std::vector<std::string>& cuts, at::ScalarType precision)
-      : plan(plan_cut_after(graph, cuts)) {
+      : plan(tests::plan_cut_after(graph, cuts)) {
     for (std::uint32_t s = 0; s < plan.stages.size(); ++s) {
       parameters.push_back(std::make_unique<ParameterStore>(
           graph, plan, proto::StageIndex{s}, ParameterStore::Options{at::kCPU, precision, true}));
@@ -43,8 +45,8 @@ struct Outcome {
 Outcome run(const proto::Graph& graph, Stages& stages, proto::MicroBatchIndex micro_batch) {
   at::manual_seed(100 + micro_batch.value);
   std::map<proto::ValueIndex, at::Tensor> values{
-      {proto::ValueIndex{0}, at::randint(0, 61, {2, 12}, at::kLong)},
-      {proto::ValueIndex{1}, at::randint(0, 61, {2, 12}, at::kLong)}};
+      {proto::ValueIndex{0}, at::randint(0, kShape.vocabulary, {2, 12}, at::kLong)},
+      {proto::ValueIndex{1}, at::randint(0, kShape.vocabulary, {2, 12}, at::kLong)}};
   const ExecutionPoint point{
       .seed = 3, .step = 1, .first_sequence = 2 * std::uint64_t{micro_batch.value}};
   Outcome outcome;
@@ -82,13 +84,13 @@ Outcome run(const proto::Graph& graph, Stages& stages, proto::MicroBatchIndex mi
 }  // namespace
 
 TEST_CASE("shard: stages compute the same bits as the whole, wherever the cut is") {
-  const proto::Graph graph = tiny_gpt({});
+  const proto::Graph graph = small_gpt2();
   for (const at::ScalarType precision : {at::kFloat, at::kBFloat16}) {
     Stages whole(graph, {}, precision);
     const std::vector<std::vector<std::string>> cuts{{"h.0.add_2"},
                                                      {"h.0.ln_1", "h.1.gelu"},
-                                                     {"drop", "h.0.attn", "h.1.add_1"},
-                                                     {"embed", "lm_head"}};
+                                                     {"drop", "h.0.attention", "h.1.add_1"},
+                                                     {"wte", "lm_head"}};
     std::vector<std::unique_ptr<Stages>> split;
     for (const auto& cut : cuts) split.push_back(std::make_unique<Stages>(graph, cut, precision));
     for (std::uint32_t m = 0; m < 3; ++m) {  // gradients accumulate
@@ -107,7 +109,7 @@ TEST_CASE("shard: stages compute the same bits as the whole, wherever the cut is
 }
 
 TEST_CASE("shard: a micro-batch that is done leaves no tensor behind") {
-  const proto::Graph graph = tiny_gpt({});
+  const proto::Graph graph = small_gpt2();
   Stages stages(graph, {"h.0.add_2"}, at::kFloat);
   (void)run(graph, stages, proto::MicroBatchIndex{0});
   const std::uint64_t before = tensor_memory_now();
@@ -116,7 +118,7 @@ TEST_CASE("shard: a micro-batch that is done leaves no tensor behind") {
 }
 
 TEST_CASE("shard: bf16 stays near fp32") {
-  const proto::Graph graph = tiny_gpt({});
+  const proto::Graph graph = small_gpt2();
   Stages fp32(graph, {}, at::kFloat);
   Stages bf16(graph, {}, at::kBFloat16);
   const double exact = run(graph, fp32, proto::MicroBatchIndex{0}).loss;
@@ -125,7 +127,7 @@ TEST_CASE("shard: bf16 stays near fp32") {
 
 TEST_CASE(
     "parameter_store: a parameter starts alike in every split, and differs from its siblings") {
-  const proto::Graph graph = tiny_gpt({});
+  const proto::Graph graph = small_gpt2();
   Stages whole(graph, {}, at::kFloat);
   Stages split(graph, {"h.0.add_2"}, at::kFloat);
   for (auto& store : split.parameters) {

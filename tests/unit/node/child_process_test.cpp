@@ -62,6 +62,17 @@ TEST_CASE("child process: all of a large input can be read, or none of it") {
   CHECK(ignores.exit->succeeded());
 }
 
+TEST_CASE("child process: a namespace that cannot be entered is told with its file") {
+  boost::asio::io_context loop;
+  for (const auto* file : {"/nowhere/net", "/dev/null"}) {
+    const auto started = ChildProcess::start(loop, {.program = "/bin/true", .namespaces = {file}});
+    REQUIRE_FALSE(started.has_value());
+    CHECK(started.error().kind == proto::ErrorKind::kResource);
+    CHECK(started.error().message.starts_with(
+        std::string("cannot run /bin/true in the namespace ") + file + ": "));
+  }
+}
+
 TEST_CASE("child process: a signal is told by number, name and likely reason") {
   Shell killed("kill -KILL $$");
   REQUIRE(killed.wait());

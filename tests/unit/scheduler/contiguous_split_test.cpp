@@ -24,6 +24,17 @@ double largest_part(const std::vector<double>& costs, const Firsts& firsts) {
   return largest;
 }
 
+double squared_parts(const std::vector<double>& costs, const Firsts& firsts) {
+  double squares = 0;
+  for (std::size_t p = 0; p < firsts.size(); ++p) {
+    const std::size_t end = p + 1 < firsts.size() ? firsts[p + 1] : costs.size();
+    double sum = 0;
+    for (std::size_t i = firsts[p]; i < end; ++i) sum += costs[i];
+    squares += sum * sum;
+  }
+  return squares;
+}
+
 std::int64_t cut_bytes_of(const std::vector<std::int64_t>& bytes, const Firsts& firsts) {
   std::int64_t sum = 0;
   for (std::size_t p = 1; p < firsts.size(); ++p) sum += bytes[firsts[p]];
@@ -69,7 +80,7 @@ TEST_CASE("split: agrees with trying every split") {
       const std::int64_t cut = cut_bytes_of(bytes, firsts);
       if (cut < fewest) most_even = std::numeric_limits<double>::infinity();
       fewest = std::min(fewest, cut);
-      if (cut == fewest) most_even = std::min(most_even, largest_part(costs, firsts));
+      if (cut == fewest) most_even = std::min(most_even, squared_parts(costs, firsts));
     });
     const Firsts split = contiguous_split(
         {.costs = costs, .cut_bytes = bytes, .parts = parts, .tolerance = tolerance});
@@ -79,7 +90,7 @@ TEST_CASE("split: agrees with trying every split") {
     CHECK(split.back() < items);
     CHECK(largest_part(costs, split) <= best * (1.0 + tolerance));
     CHECK(cut_bytes_of(bytes, split) == fewest);
-    CHECK(largest_part(costs, split) <= most_even + best * tolerance / 1000);
+    CHECK(squared_parts(costs, split) == most_even);
   }
 }
 
@@ -91,6 +102,12 @@ TEST_CASE("split: a slightly less even cut with fewer bytes wins, a much less ev
   CHECK(contiguous_split({.costs = std::vector{10., 10., 15., 5., 10., 10.},
                           .cut_bytes = std::vector<std::int64_t>{0, 9, 9, 1, 0, 9},
                           .parts = 2}) == Firsts{0, 3});
+}
+
+TEST_CASE("split: beside one part that nothing can shrink, the others are even") {
+  CHECK(contiguous_split({.costs = std::vector{1., 1., 1., 1., 1., 1., 20.},
+                          .cut_bytes = std::vector<std::int64_t>(7, 1),
+                          .parts = 4}) == Firsts{0, 2, 4, 6});
 }
 
 TEST_CASE("split: as many parts as items, free items, one part") {

@@ -113,11 +113,12 @@ TEST_CASE("equal compute: a stage that does not fit names need, capacity and way
   CHECK(message.find("stage 1 (operators 'h.4.ln_1' to 'loss') needs ") == 0);
   CHECK(message.find("device 'cpu' of node 'b' has 1.0 MiB: parameters 7") != std::string::npos);
   for (const char* part : {"gradients", "optimizer", "activations", "workspace", "boundary",
-                           "use more nodes", "micro_batch", "bf16", "sequence_length"}) {
+                           "use more nodes", "micro_batch", "sequence_length"}) {
     CAPTURE(part);
     CHECK(message.find(part) != std::string::npos);
   }
   CHECK(message.find("1f1b") == std::string::npos);
+  CHECK(message.find("bf16") == std::string::npos);  // a copy of the weights is more than it saves
 }
 
 TEST_CASE("equal compute: what the estimate says fits is exactly what is accepted") {
@@ -127,7 +128,7 @@ TEST_CASE("equal compute: what the estimate says fits is exactly what is accepte
   std::vector<Candidate> candidates = nodes(2);
   for (std::uint32_t s = 0; s < 2; ++s) {
     candidates[s].memory_bytes =
-        estimate_memory(graph, plan, proto::StageIndex{s}, shapes, proto::Precision::kFp32)
+        estimate_memory(graph, plan, proto::StageIndex{s}, shapes, {proto::Precision::kFp32})
             .total();
   }
   CHECK(equal_compute(graph, candidates, options()).has_value());
@@ -156,7 +157,7 @@ TEST_CASE("equal compute: on random DAGs every plan is valid and near the best s
       parts.push_back(0);
       for (const proto::OperatorIndex op : stage.operators) {
         const double flops =
-            operator_costs(graph, op, shapes, proto::Precision::kFp32).flops();
+            operator_costs(graph, op, shapes, {proto::Precision::kFp32}).flops();
         parts.back() += flops;
         largest_operator = std::max(largest_operator, flops);
       }

@@ -51,17 +51,21 @@ TEST_CASE("memory: parameters, gradients and optimizer count 4, 4 and 8 bytes pe
   }
   const std::uint64_t tied = 17 * 8;
   const Plan plan = split(graph, {});
-  const auto fp32 = estimate_memory(graph, plan, StageIndex{0}, shapes, Precision::kFp32);
+  const auto fp32 = estimate_memory(graph, plan, StageIndex{0}, shapes, {Precision::kFp32});
   CHECK(fp32.parameters == 4 * elements);
   CHECK(fp32.optimizer == 8 * elements);
   CHECK(fp32.gradients == 4 * (elements + tied));  // one buffer per use of the tied weight
   CHECK(fp32.boundary == 0);
-  const auto bf16 = estimate_memory(graph, plan, StageIndex{0}, shapes, Precision::kBf16);
+  CHECK(fp32.exchange == 0);
+  const auto bf16 = estimate_memory(graph, plan, StageIndex{0}, shapes, {Precision::kBf16});
   CHECK(bf16.parameters == 6 * elements);
   CHECK(bf16.gradients == fp32.gradients);
   CHECK(bf16.activations < fp32.activations);
   CHECK(fp32.total() == fp32.parameters + fp32.gradients + fp32.optimizer + fp32.activations +
                             fp32.workspace + fp32.boundary);
+  const auto saving =
+      estimate_memory(graph, plan, StageIndex{0}, shapes, {Precision::kFp32, true});
+  CHECK(saving.total() == fp32.total() + 12 * elements);
 }
 
 TEST_CASE("memory: a tied weight on two stages has one gradient buffer on each") {
@@ -69,8 +73,9 @@ TEST_CASE("memory: a tied weight on two stages has one gradient buffer on each")
   const auto shapes = proto::infer_shapes(graph, kBinding).value();
   const Plan plan = split(graph, {15});
   for (const StageIndex stage : {StageIndex{0}, StageIndex{1}}) {
-    const auto estimate = estimate_memory(graph, plan, stage, shapes, Precision::kFp32);
+    const auto estimate = estimate_memory(graph, plan, stage, shapes, {Precision::kFp32});
     CHECK(estimate.gradients == estimate.parameters);
+    CHECK(estimate.exchange == 2 * 4 * 17 * 8);  // one sent, one received
   }
 }
 
@@ -80,7 +85,7 @@ TEST_CASE("memory: under 1f1b it does not grow with the number of micro-batches"
   for (std::uint32_t s = 0; s < 3; ++s) {
     const auto at = [&](std::uint32_t micro_batches, ScheduleKind kind) {
       return estimate_memory(graph, split(graph, {10, 20}, micro_batches, kind), StageIndex{s},
-                             shapes, Precision::kFp32);
+                             shapes, {Precision::kFp32});
     };
     const auto four = at(4, ScheduleKind::kOneForwardOneBackward);
     const auto many = at(64, ScheduleKind::kOneForwardOneBackward);
@@ -98,11 +103,11 @@ TEST_CASE("memory: a boundary holds an activation and its gradient, or integers"
   const std::uint32_t cut = graph.find_operator("h.0.add_2")->value + 1;
   Plan plan = split(graph, {cut});
   const std::uint64_t residual = 2 * 8 * 8 * 4;
-  CHECK(estimate_memory(graph, plan, StageIndex{0}, shapes, Precision::kFp32).boundary ==
+  CHECK(estimate_memory(graph, plan, StageIndex{0}, shapes, {Precision::kFp32}).boundary ==
         2 * residual);
   plan.stages[1].has_data = false;
   const std::uint64_t targets = 2 * 8 * 8;
-  CHECK(estimate_memory(graph, plan, StageIndex{1}, shapes, Precision::kFp32).boundary ==
+  CHECK(estimate_memory(graph, plan, StageIndex{1}, shapes, {Precision::kFp32}).boundary ==
         2 * residual + targets);
 }
 
@@ -122,7 +127,7 @@ TEST_CASE("walk: a chain is followed byte by byte") {
   const std::int64_t logits = 16 * 7 * 4;
   const std::int64_t sums = 16 * 4;
   const MicroBatchMemory whole =
-      walk_micro_batch(graph, split(graph, {}), StageIndex{0}, shapes, Precision::kFp32);
+      walk_micro_batch(graph, split(graph, {}), StageIndex{0}, shapes, {Precision::kFp32});
   // Kept: tokens, targets, embed, gelu, relu, logits, the rows' sums.
   CHECK(whole.saved == 2 * integers + 3 * wide + logits + sums);
   CHECK(whole.forward_peak == whole.saved + 4 + 16 * 16);  // the loss, and scratch per row
@@ -132,12 +137,12 @@ TEST_CASE("walk: a chain is followed byte by byte") {
   // The second stage starts at relu: it owes a gradient, and so holds on to what `head` needs for
   // its weight gradient (the logits' gradient, relu) while gelu's gradient is made from relu's.
   const MicroBatchMemory last =
-      walk_micro_batch(graph, split(graph, {2}), StageIndex{1}, shapes, Precision::kFp32);
+      walk_micro_batch(graph, split(graph, {2}), StageIndex{1}, shapes, {Precision::kFp32});
   CHECK(last.saved == integers + 2 * wide + logits + sums);
   CHECK(last.backward_peak == logits + 4 * wide);
 
   const MicroBatchMemory first =
-      walk_micro_batch(graph, split(graph, {2}), StageIndex{0}, shapes, Precision::kFp32);
+      walk_micro_batch(graph, split(graph, {2}), StageIndex{0}, shapes, {Precision::kFp32});
   CHECK(first.saved == integers + wide);
   CHECK(first.forward_peak == integers + 2 * wide);  // gelu's output on its way out
   CHECK(first.backward_peak == integers + wide + 2 * wide);

@@ -1,9 +1,9 @@
 // Kinds one to one, and messages as one line.
-#include "daemon/host/failure.hpp"
+#include "proto/failure.hpp"
 
 #include <cstddef>
 
-namespace longhaul::daemon {
+namespace longhaul::proto {
 
 namespace {
 
@@ -11,39 +11,39 @@ constexpr std::size_t kMaxMessageBytes = 2000;
 
 }  // namespace
 
-wire::Failure to_failure(const proto::Error& error) {
+wire::Failure to_failure(const Error& error) {
   wire::Failure failure;
   failure.set_message(error.message);
   switch (error.kind) {
-    case proto::ErrorKind::kInternal:
+    case ErrorKind::kInternal:
       failure.set_kind(wire::Failure::INTERNAL);
       break;
-    case proto::ErrorKind::kConfiguration:
+    case ErrorKind::kConfiguration:
       failure.set_kind(wire::Failure::CONFIGURATION);
       break;
-    case proto::ErrorKind::kLost:
+    case ErrorKind::kLost:
       failure.set_kind(wire::Failure::LOST);
       break;
-    case proto::ErrorKind::kNumeric:
+    case ErrorKind::kNumeric:
       failure.set_kind(wire::Failure::NUMERIC);
       break;
-    case proto::ErrorKind::kCancelled:
+    case ErrorKind::kCancelled:
       failure.set_kind(wire::Failure::CANCELLED);
       break;
-    case proto::ErrorKind::kResource:
+    case ErrorKind::kResource:
       failure.set_kind(wire::Failure::RESOURCE);
       break;
   }
   return failure;
 }
 
-proto::Error to_error(const wire::Failure& failure) {
-  auto kind = proto::ErrorKind::kInternal;
-  if (failure.kind() == wire::Failure::CONFIGURATION) kind = proto::ErrorKind::kConfiguration;
-  if (failure.kind() == wire::Failure::LOST) kind = proto::ErrorKind::kLost;
-  if (failure.kind() == wire::Failure::NUMERIC) kind = proto::ErrorKind::kNumeric;
-  if (failure.kind() == wire::Failure::CANCELLED) kind = proto::ErrorKind::kCancelled;
-  if (failure.kind() == wire::Failure::RESOURCE) kind = proto::ErrorKind::kResource;
+Error to_error(const wire::Failure& failure) {
+  auto kind = ErrorKind::kInternal;
+  if (failure.kind() == wire::Failure::CONFIGURATION) kind = ErrorKind::kConfiguration;
+  if (failure.kind() == wire::Failure::LOST) kind = ErrorKind::kLost;
+  if (failure.kind() == wire::Failure::NUMERIC) kind = ErrorKind::kNumeric;
+  if (failure.kind() == wire::Failure::CANCELLED) kind = ErrorKind::kCancelled;
+  if (failure.kind() == wire::Failure::RESOURCE) kind = ErrorKind::kResource;
   return {kind, failure.message()};
 }
 
@@ -59,4 +59,4 @@ std::string one_line(std::string text) {
   return text;
 }
 
-}  // namespace longhaul::daemon
+}  // namespace longhaul::proto

@@ -6,13 +6,13 @@
 
 #include <string>
 
-namespace longhaul::daemon {
+namespace longhaul::proto {
 
-[[nodiscard]] wire::Failure to_failure(const proto::Error& error);
-[[nodiscard]] proto::Error to_error(const wire::Failure& failure);
+[[nodiscard]] wire::Failure to_failure(const Error& error);
+[[nodiscard]] Error to_error(const wire::Failure& failure);
 
 // The text without line ends and other control characters, cut after 2000 bytes at a character's
 // border: what a worker words reaches a user as one line.
 [[nodiscard]] std::string one_line(std::string text);
 
-}  // namespace longhaul::daemon
+}  // namespace longhaul::proto
