@@ -1,12 +1,13 @@
 // Blocks of 3- to 8-bit codes: a warp takes a block, a lane every 32nd of its values.
 //
-// What it computes: format.md, "Blocks", "Rotated blocks" and "Plain codes", in one pass: values
-// in, scales and packed codes out. CPU reference: quantise() and dequantise() of
-// kernels_scalar.cpp, pack_codes() and unpack_codes() of low_bit_codes.cpp.
+// What it computes: format.md, "Blocks", "Rotated blocks", "Plain codes" and the symbols of "Packed
+// codes", in one pass: values in, scales and codes or symbols out. CPU reference: quantise() and
+// dequantise() of kernels_scalar.cpp, low_bit_codes.cpp.
 //
 // All of a block is in the registers of its warp: lane L holds the values L, L + 32, ... So the
 // butterflies of h < 32 are shuffles, the others are between registers of one lane. The 32 codes
-// that lie beside each other in a register of the warp fill exactly `bits` words of 32 bits.
+// that lie beside each other in a register of the warp fill whole words of 32 bits, as codes and as
+// symbols: neighbours are joined by shuffles, twice as many in each step.
 //
 // Floor: 4 bytes read, bits / 8 + 2 / block written for each value; nothing is read twice.
 #include "compression/cuda/launchers.hpp"
@@ -92,35 +93,63 @@ __device__ inline float add_to_lanes(float sum, float term) {
   return __fadd_rn(sum, __shfl_down_sync(kAllLanes, term, kLanes));
 }
 
-// Lane w < kBits gets word w of the 32 codes, which are given as unsigned numbers of kBits bits.
-template <unsigned kBits>
-__device__ uint32_t packed_word(uint32_t code) {
-  const unsigned first_bit = kWarpLanes * (lane_of_thread() % kBits);
-  uint32_t word = 0;
+// Lanes that are multiples of kTo get the fields of kTo / kFrom lanes beside each other, `width`
+// bits apart; each kFrom'th lane has one.
+template <unsigned kFrom, unsigned kTo>
+__device__ uint32_t joined(uint32_t field, unsigned width) {
 #pragma unroll
-  for (unsigned i = 0; i < kWarpLanes / kBits + 2; ++i) {
-    const unsigned from = first_bit / kBits + i;
-    const uint32_t other = __shfl_sync(kAllLanes, code, from % kWarpLanes);
-    const int shift = static_cast<int>(from * kBits) - static_cast<int>(first_bit);
-    if (from >= kWarpLanes || shift >= 32) continue;
-    word |= shift >= 0 ? other << shift : other >> -shift;
+  for (unsigned lanes = kFrom; lanes < kTo; lanes *= 2, width *= 2) {
+    field |= __shfl_down_sync(kAllLanes, field, lanes) << width;
   }
-  return word;
+  return field;
 }
 
-template <unsigned kBits>
-__device__ void write_codes(const QuantiseTask& task, uint32_t first, uint32_t code) {
+// Words that 32 codes fill: side by side, or as symbols of 8 bits.
+template <unsigned kBits, bool kSymbols>
+constexpr unsigned kWordsOf32 = !kSymbols   ? kBits
+                                : kBits > 4 ? 8
+                                            : 4;
+
+// Of 32 codes, unsigned numbers of kBits bits: `word` is number `index` of their words; no word has
+// the index kWarpLanes.
+struct WarpWord {
+  uint32_t word = 0;
+  unsigned index = kWarpLanes;
+};
+
+template <unsigned kBits, bool kSymbols>
+__device__ WarpWord word_of_lane(uint32_t code) {
   const unsigned lane = lane_of_thread();
-  if (task.words == nullptr) {
-    if (first + lane < task.count) task.codes[first + lane] = static_cast<uint8_t>(code);
-    return;
+  constexpr unsigned kWords = kWordsOf32<kBits, kSymbols>;
+  if constexpr (kSymbols || kBits == 4 || kBits == 8) {  // words begin where codes do
+    constexpr unsigned kCodes = kWarpLanes / kWords;
+    uint32_t word = 0;
+    if constexpr (kBits == 3) {
+      word = joined<2, kCodes>(joined<1, 2>(code, kBits), 8);
+    } else {
+      word = joined<1, kCodes>(code, kSymbols && kBits > 4 ? 8 : kBits);
+    }
+    return {word, lane % kCodes == 0 ? lane / kCodes : kWarpLanes};
+  } else {  // 24 bits at a time, of which four make three words
+    constexpr unsigned kCodes = 24 / kBits;
+    const uint32_t part = joined<1, kCodes>(code, kBits);
+    const unsigned first = lane + lane / 3;
+    const unsigned within = lane % 3 * 8;
+    const uint32_t low = __shfl_sync(kAllLanes, part, first * kCodes);
+    const uint32_t high = __shfl_sync(kAllLanes, part, (first + 1) * kCodes);
+    return {low >> within | high << (24 - within), lane < kWords ? lane : kWarpLanes};
   }
-  const uint32_t word = packed_word<kBits>(code);
-  const std::size_t at = std::size_t{first / kWarpLanes} * kBits + lane;
-  if (lane < kBits && at < plain_words(task.count, kBits)) task.words[at] = word;
 }
 
-template <unsigned kBits, unsigned kPerLane>
+template <unsigned kBits, bool kSymbols>
+__device__ void write_codes(const QuantiseTask& task, uint32_t first, uint32_t code) {
+  const WarpWord own = word_of_lane<kBits, kSymbols>(code);
+  constexpr unsigned kWords = kWordsOf32<kBits, kSymbols>;
+  const std::size_t at = std::size_t{first / kWarpLanes} * kWords + own.index;
+  if (own.index < kWords && at < code_words(task.count, kBits, kSymbols)) task.words[at] = own.word;
+}
+
+template <unsigned kBits, bool kSymbols, unsigned kPerLane>
 __global__ void quantise_blocks(QuantiseTask task) {
   constexpr unsigned kBlock = kWarpLanes * kPerLane;
   constexpr int kLargest = (1 << (kBits - 1)) - 1;
@@ -161,8 +190,8 @@ __global__ void quantise_blocks(QuantiseTask task) {
     errors = add_to_lanes(errors, __fmul_rn(error, error));
     squares = add_to_lanes(squares, __fmul_rn(y, y));
     if (kWarpLanes * j < length) {
-      write_codes<kBits>(task, begin + kWarpLanes * j,
-                         static_cast<uint32_t>(static_cast<int>(q)) & kCodeMask);
+      write_codes<kBits, kSymbols>(task, begin + kWarpLanes * j,
+                                   static_cast<uint32_t>(static_cast<int>(q)) & kCodeMask);
     }
   }
   errors = sum_of_lanes(errors);
@@ -175,23 +204,20 @@ __global__ void quantise_blocks(QuantiseTask task) {
 }
 
 // The code at `place`, with its sign.
-template <unsigned kBits>
+template <unsigned kBits, bool kSymbols>
 __device__ int code_at(const DequantiseTask& task, uint32_t place) {
-  uint32_t code = 0;
-  if (task.words == nullptr) {
-    code = task.codes[place];
-  } else {
-    const unsigned bit = place % kWarpLanes * kBits;
-    const std::size_t word = std::size_t{place / kWarpLanes} * kBits + bit / 32;
-    code = task.words[word] >> (bit % 32);
-    if (bit % 32 + kBits > 32) code |= task.words[word + 1] << (32 - bit % 32);
-  }
+  unsigned bit = place % kWarpLanes * kBits;
+  if (kSymbols && kBits == 6) bit = place % kWarpLanes * 8;
+  if (kSymbols && kBits == 3) bit = place % kWarpLanes / 2 * 8 + place % 2 * kBits;
+  const std::size_t word = std::size_t{place / kWarpLanes} * kWordsOf32<kBits, kSymbols> + bit / 32;
+  uint32_t code = task.words[word] >> (bit % 32);
+  if (bit % 32 + kBits > 32) code |= task.words[word + 1] << (32 - bit % 32);
   constexpr uint32_t kSign = 1U << (kBits - 1);
   code &= (1U << kBits) - 1;
   return static_cast<int>(code ^ kSign) - static_cast<int>(kSign);
 }
 
-template <unsigned kBits, unsigned kPerLane>
+template <unsigned kBits, bool kSymbols, unsigned kPerLane>
 __global__ void dequantise_blocks(DequantiseTask task) {
   constexpr unsigned kBlock = kWarpLanes * kPerLane;
   const unsigned block = blockIdx.x * kWarps + warp_of_thread();
@@ -208,7 +234,7 @@ __global__ void dequantise_blocks(DequantiseTask task) {
     const uint32_t i = lane + kWarpLanes * j;
     x[j] = 0.0F;
     if (i < length) {
-      x[j] = __fmul_rn(static_cast<float>(code_at<kBits>(task, begin + i)), scale);
+      x[j] = __fmul_rn(static_cast<float>(code_at<kBits, kSymbols>(task, begin + i)), scale);
     }
   }
   if (task.layout.rotated && length == kBlock) {
@@ -226,41 +252,48 @@ dim3 grid_of(uint32_t count, unsigned block) {
   return {pieces_of(pieces_of(count, block), kWarps)};
 }
 
-template <unsigned kBits>
+template <unsigned kBits, bool kSymbols>
 auto quantiser_for(unsigned block) {
-  return block == 32    ? quantise_blocks<kBits, 1>
-         : block == 64  ? quantise_blocks<kBits, 2>
-         : block == 128 ? quantise_blocks<kBits, 4>
-                        : quantise_blocks<kBits, 8>;
+  return block == 32    ? quantise_blocks<kBits, kSymbols, 1>
+         : block == 64  ? quantise_blocks<kBits, kSymbols, 2>
+         : block == 128 ? quantise_blocks<kBits, kSymbols, 4>
+                        : quantise_blocks<kBits, kSymbols, 8>;
 }
 
-template <unsigned kBits>
+template <unsigned kBits, bool kSymbols>
 auto dequantiser_for(unsigned block) {
-  return block == 32    ? dequantise_blocks<kBits, 1>
-         : block == 64  ? dequantise_blocks<kBits, 2>
-         : block == 128 ? dequantise_blocks<kBits, 4>
-                        : dequantise_blocks<kBits, 8>;
+  return block == 32    ? dequantise_blocks<kBits, kSymbols, 1>
+         : block == 64  ? dequantise_blocks<kBits, kSymbols, 2>
+         : block == 128 ? dequantise_blocks<kBits, kSymbols, 4>
+                        : dequantise_blocks<kBits, kSymbols, 8>;
 }
 
 }  // namespace
 
+// Symbols of 8- and 4-bit codes are the codes as they lie side by side.
 void quantise(const QuantiseTask& task) {
   if (task.count == 0) return;
   const unsigned block = task.layout.block;
-  const auto kernel = task.layout.bits == 8   ? quantiser_for<8>(block)
-                      : task.layout.bits == 6 ? quantiser_for<6>(block)
-                      : task.layout.bits == 4 ? quantiser_for<4>(block)
-                                              : quantiser_for<3>(block);
+  const bool symbols = task.symbols;
+  const auto kernel = task.layout.bits == 8   ? quantiser_for<8, false>(block)
+                      : task.layout.bits == 4 ? quantiser_for<4, false>(block)
+                      : task.layout.bits == 6
+                          ? symbols ? quantiser_for<6, true>(block) : quantiser_for<6, false>(block)
+                      : symbols ? quantiser_for<3, true>(block)
+                                : quantiser_for<3, false>(block);
   launch(kernel, grid_of(task.count, block), dim3{kThreads}, task);
 }
 
 void dequantise(const DequantiseTask& task) {
   if (task.count == 0) return;
   const unsigned block = task.layout.block;
-  const auto kernel = task.layout.bits == 8   ? dequantiser_for<8>(block)
-                      : task.layout.bits == 6 ? dequantiser_for<6>(block)
-                      : task.layout.bits == 4 ? dequantiser_for<4>(block)
-                                              : dequantiser_for<3>(block);
+  const bool symbols = task.symbols;
+  const auto kernel = task.layout.bits == 8   ? dequantiser_for<8, false>(block)
+                      : task.layout.bits == 4 ? dequantiser_for<4, false>(block)
+                      : task.layout.bits == 6 ? symbols ? dequantiser_for<6, true>(block)
+                                                        : dequantiser_for<6, false>(block)
+                      : symbols ? dequantiser_for<3, true>(block)
+                                              : dequantiser_for<3, false>(block);
   launch(kernel, grid_of(task.count, block), dim3{kThreads}, task);
 }
 

@@ -30,6 +30,7 @@ __device__ inline bool is_kept(const Kept& kept, uint32_t row, uint32_t position
 
 __global__ void count_kernel(Kept kept, std::size_t count, Out<uint32_t> counts) {
   uint32_t own = 0;
+#pragma unroll
   for (unsigned round = 0; round < kRounds; ++round) {
     const std::size_t i = blockIdx.x * kChunk + round * kThreads + threadIdx.x;
     if (i < count && is_kept(kept, 0, static_cast<uint32_t>(i))) ++own;
@@ -39,16 +40,30 @@ __global__ void count_kernel(Kept kept, std::size_t count, Out<uint32_t> counts)
   if (threadIdx.x == 0) counts[blockIdx.x] = total;
 }
 
+// A warp has kRounds times 32 values beside each other; votes say where each lane's entries go.
 __global__ void compact_kernel(Kept kept, std::size_t count, In<uint64_t> offsets,
                                Out<uint32_t> positions) {
-  uint64_t at = offsets[blockIdx.x];
+  const unsigned lane = lane_of_thread();
+  const std::size_t begin = blockIdx.x * kChunk + warp_of_thread() * (kWarpLanes * kRounds) + lane;
+  uint32_t votes[kRounds];
+  uint32_t found = 0;  // in the warp
+#pragma unroll
   for (unsigned round = 0; round < kRounds; ++round) {
-    const std::size_t i = blockIdx.x * kChunk + round * kThreads + threadIdx.x;
-    const bool own = i < count && is_kept(kept, 0, static_cast<uint32_t>(i));
-    uint32_t total = 0;
-    const uint32_t before = exclusive_sum_of_block(own ? 1U : 0U, total);
-    if (own) positions[at + before] = static_cast<uint32_t>(i);
-    at += total;
+    const std::size_t i = begin + round * kWarpLanes;
+    votes[round] =
+        __ballot_sync(kAllLanes, i < count && is_kept(kept, 0, static_cast<uint32_t>(i)));
+    found += static_cast<uint32_t>(__popc(votes[round]));
+  }
+  uint32_t total = 0;
+  uint64_t at = offsets[blockIdx.x] + sum_of_warps_below(found, total);
+#pragma unroll
+  for (unsigned round = 0; round < kRounds; ++round) {
+    const uint32_t lower = votes[round] & ((1U << lane) - 1);
+    if ((votes[round] >> lane & 1U) != 0) {
+      positions[at + static_cast<uint32_t>(__popc(lower))] =
+          static_cast<uint32_t>(begin + round * kWarpLanes);
+    }
+    at += static_cast<uint32_t>(__popc(votes[round]));
   }
 }
 
@@ -73,10 +88,10 @@ __device__ inline Strip own_strip(const Kept& kept) {
 __device__ inline uint32_t kept_rows(const Kept& kept, const Strip& strip) {
   if (strip.column >= kept.columns) return 0;
   uint32_t rows = 0;
-  for (unsigned r = 0; r < kStripRows; ++r) {
+#pragma unroll 8
+  for (unsigned r = 0; r < kStripRows; ++r) {  // no break: loads need not wait for each other
     const uint32_t row = strip.first_row + r;
-    if (row >= kept.rows) break;
-    if (is_kept(kept, row, row * kept.columns + strip.column)) rows |= 1U << r;
+    if (row < kept.rows && is_kept(kept, row, row * kept.columns + strip.column)) rows |= 1U << r;
   }
   return rows;
 }

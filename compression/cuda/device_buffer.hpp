@@ -3,8 +3,10 @@
 
 #include "compression/cuda/device_language.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -17,7 +19,7 @@ namespace longhaul::compression::cuda {
 template <class T>
 void download(In<T> from, std::span<T> to) {
   if (to.empty()) return;
-#if defined(LONGHAUL_CUDA)
+#if defined(LONGHAUL_CUDA_KERNELS)
   check(cudaMemcpy(to.data(), from, to.size_bytes(), cudaMemcpyDeviceToHost),
         "copying from the device");
 #else
@@ -28,11 +30,23 @@ void download(In<T> from, std::span<T> to) {
 template <class T>
 void upload(std::span<const T> from, Out<T> to) {
   if (from.empty()) return;
-#if defined(LONGHAUL_CUDA)
+#if defined(LONGHAUL_CUDA_KERNELS)
   check(cudaMemcpy(to, from.data(), from.size_bytes(), cudaMemcpyHostToDevice),
         "copying to the device");
 #else
   to.copy_in(from.data(), from.size());
+#endif
+}
+
+// Bytes that begin where `from` does, of words; `to` need not be aligned.
+inline void download_bytes(In<std::uint32_t> from, std::span<std::byte> to) {
+  if (to.empty()) return;
+#if defined(LONGHAUL_CUDA_KERNELS)
+  check(cudaMemcpy(to.data(), from, to.size(), cudaMemcpyDeviceToHost), "copying from the device");
+#else
+  std::vector<std::uint32_t> words((to.size() + 3) / 4);
+  from.copy_out(words.data(), words.size());
+  std::memcpy(to.data(), words.data(), to.size());
 #endif
 }
 
@@ -58,6 +72,13 @@ class DeviceBuffer {
     upload<T>(values, out());
     return out();
   }
+  // Foreign bytes, as words, of which the last is filled up with zeros; `bytes` need not be
+  // aligned.
+  Out<T> assign_bytes(std::span<const std::byte> bytes) {
+    std::vector<T> aligned((bytes.size() + sizeof(T) - 1) / sizeof(T));
+    std::ranges::copy(bytes, reinterpret_cast<std::byte*>(aligned.data()));
+    return assign(aligned);
+  }
   // Elements from `begin` on.
   void download_to(std::span<T> to, std::size_t begin = 0) const { download<T>(in() + begin, to); }
   [[nodiscard]] T at(std::size_t index) const {
@@ -66,7 +87,7 @@ class DeviceBuffer {
     return value;
   }
 
-#if defined(LONGHAUL_CUDA)
+#if defined(LONGHAUL_CUDA_KERNELS)
   Out<T> resize(std::size_t size) {
     if (size > capacity_) {
       release();

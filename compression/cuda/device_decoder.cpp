@@ -113,9 +113,7 @@ Result<void> decode_dense(Codec codec, std::span<const std::byte> payload, Shape
     upload<float>(staged, out);
     return {};
   }
-  std::vector<uint16_t> staged(count);
-  copy_bytes(staged.data(), payload.data(), payload.size());
-  widen_from_bf16(memory.narrowed.assign(staged), count, out);
+  widen_from_bf16(memory.narrowed.assign_bytes(payload), count, out);
   return {};
 }
 

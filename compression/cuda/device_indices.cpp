@@ -33,6 +33,8 @@ PreparedIndices prepare_indices(In<uint32_t> places, std::size_t count, DeviceMe
 
 void copy_indices(const PreparedIndices& prepared, In<uint32_t> places, std::size_t count,
                   DeviceMemory& memory, std::byte* to) {
+  const std::size_t words = pieces_of(prepared.bit_bytes, 4);
+  fill(memory.index_bits.resize(words), words, 0);
   const DeviceBuffer<uint8_t>& parameters = prepared.fine ? memory.fine : memory.coarse;
   const DeviceBuffer<uint32_t>& sizes = prepared.fine ? memory.fine_bytes : memory.coarse_bytes;
   const DeviceBuffer<uint64_t>& offsets =
@@ -42,7 +44,7 @@ void copy_indices(const PreparedIndices& prepared, In<uint32_t> places, std::siz
                 .subgroup = static_cast<uint32_t>(prepared.fine ? kGolombFine : kGolombGroup),
                 .parameters = parameters.in(),
                 .offsets = offsets.in(),
-                .bytes = memory.index_bits.resize(prepared.bit_bytes)});
+                .words = memory.index_bits.out()});
   std::byte* const begin = to;
   parameters.download_to({reinterpret_cast<uint8_t*>(to), parameters.size()});
   to += parameters.size();
@@ -53,7 +55,7 @@ void copy_indices(const PreparedIndices& prepared, In<uint32_t> places, std::siz
     std::memcpy(to, &narrow, 2);
     to += 2;
   }
-  memory.index_bits.download_to({reinterpret_cast<uint8_t*>(to), prepared.bit_bytes});
+  download_bytes(memory.index_bits.in(), {to, prepared.bit_bytes});
   std::fill(to + prepared.bit_bytes, begin + prepared.bytes, std::byte{0});
 }
 
@@ -77,16 +79,16 @@ Result<void> read_indices(std::span<const std::byte> section, bool fine, Shape s
   if (body.size() - offsets.back() > 3) {
     return Error{"the index section has bytes after its last group"};
   }
-  const auto* const bytes = reinterpret_cast<const uint8_t*>(section.data());
+  const auto* const parameters = reinterpret_cast<const uint8_t*>(section.data());
   expect_no_refusal(memory);
-  const GolombReader reader{.parameters = memory.fine.assign({bytes, parts}),
+  const GolombReader reader{.parameters = memory.fine.assign({parameters, parts}),
                             .count = static_cast<uint32_t>(count),
                             .subgroup = static_cast<uint32_t>(subgroup),
                             .offsets = memory.fine_offsets.assign(offsets),
-                            .bytes = memory.index_bits.assign({bytes + head, offsets.back()}),
+                            .words = memory.index_bits.assign_bytes(body.first(offsets.back())),
                             .rows = static_cast<uint32_t>(shape.rows),
                             .columns = static_cast<uint32_t>(shape.columns),
-                            .steps = memory.steps.resize(count),
+                            .steps = memory.steps.resize(in_fours(count)),
                             .mask = mask,
                             .refused = memory.refused.out()};
   read_golomb(reader);

@@ -12,19 +12,16 @@ struct DeviceMemory {
   DeviceBuffer<float> values;      // the entries sent, in mask order
   DeviceBuffer<double> terms;      // of sums
   DeviceBuffer<double> other_terms;
-  DeviceBuffer<double> total;         // one
   DeviceBuffer<uint64_t> chunk_sums;  // of prefix sums
   // Value sections.
   DeviceBuffer<uint16_t> narrowed;  // bfloat16
   DeviceBuffer<uint16_t> scales;
-  DeviceBuffer<uint32_t> words;  // plain codes
-  DeviceBuffer<uint8_t> codes;
+  DeviceBuffer<uint32_t> codes;  // plain, or as symbols
   DeviceBuffer<uint32_t> frequencies;
-  DeviceBuffer<uint32_t> huffman_words;
-  DeviceBuffer<uint16_t> huffman_table;
+  DeviceBuffer<uint32_t> huffman_table;
   DeviceBuffer<uint32_t> chunk_bytes;
   DeviceBuffer<uint64_t> chunk_offsets;
-  DeviceBuffer<uint8_t> packed;
+  DeviceBuffer<uint32_t> packed;
   // Selection.
   DeviceBuffer<uint32_t> magnitudes;
   DeviceBuffer<uint32_t> cuts;
@@ -39,7 +36,7 @@ struct DeviceMemory {
   DeviceBuffer<uint32_t> fine_bytes;
   DeviceBuffer<uint64_t> coarse_offsets;
   DeviceBuffer<uint64_t> fine_offsets;
-  DeviceBuffer<uint8_t> index_bits;
+  DeviceBuffer<uint32_t> index_bits;
   DeviceBuffer<uint32_t> steps;
   DeviceBuffer<uint64_t> step_sums;
 };

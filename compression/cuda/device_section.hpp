@@ -27,6 +27,7 @@ struct PreparedValues {
   uint32_t refused = kNoPosition;  // the lowest position of a refused value; then no more is set
   bool packed = false;
   std::size_t bytes = 0;
+  std::size_t packed_bytes = 0;  // of the chunks, if packed
   Sums sums = {};
   WordLengths lengths = {};  // if packed
 };

@@ -32,49 +32,46 @@ BlockLayout block_layout(const ValueLayout& layout, const WriteOptions& options)
           .sign_key = hash_key(options.seed)};
 }
 
-double sum_of(const DeviceBuffer<double>& terms, DeviceMemory& memory) {
-  sum_in_order(terms.in(), terms.size(), memory.total.resize(1));
-  return memory.total.at(0);
-}
-
-template <class T>
-std::byte* copy_buffer(const DeviceBuffer<T>& from, std::size_t bytes, std::byte* to) {
-  if (bytes == from.size() * sizeof(T)) {
-    from.download_to({reinterpret_cast<T*>(to), from.size()});
-  } else {  // the last word is longer than what is left of it
-    std::vector<T> staged(from.size());
-    from.download_to(staged);
-    std::memcpy(to, staged.data(), bytes);
-  }
-  return to + bytes;
+// One after the other, as the format has it. A chain of additions, which a host's core is faster at
+// than a device's.
+double sum_of(const DeviceBuffer<double>& terms) {
+  std::vector<double> values(terms.size());
+  terms.download_to(values);
+  double sum = 0.0;
+  for (const double value : values) sum += value;
+  return sum;
 }
 
 // Whether packing pays; sets bytes, packed and lengths.
 void pack(std::size_t count, unsigned bits, DeviceMemory& memory, PreparedValues& prepared) {
+  const auto symbols = static_cast<uint32_t>(symbol_count(count, bits));
+  const unsigned width = symbol_width(bits);
   fill(memory.frequencies.resize(256), 256, 0);
-  count_codes(memory.codes.in(), count, memory.frequencies.out());
+  count_symbols(memory.codes.in(), symbols, memory.frequencies.out());
   Frequencies frequencies{};
   memory.frequencies.download_to(frequencies);
   prepared.lengths = word_lengths(frequencies);
   const std::size_t plain = plain_code_bytes(count, bits);
-  if (packed_code_bytes(frequencies, prepared.lengths, bits, count) >= plain) return;
+  if (packed_bytes(frequencies, prepared.lengths, width) >= plain) return;
   prepared.packed = true;
-  const auto words = canonical_words(prepared.lengths);  // of our own lengths: none overlap
-  const std::size_t chunks = pieces_of(count, kHuffmanChunk);
-  HuffmanWriter writer{.codes = memory.codes.in(),
-                       .count = static_cast<uint32_t>(count),
-                       .words = memory.huffman_words.assign(*words),
+  const auto table = canonical_words(prepared.lengths);  // of our own lengths: none overlap
+  const std::size_t chunks = pieces_of(symbols, kHuffmanChunk);
+  HuffmanWriter writer{.symbols = memory.codes.in(),
+                       .count = symbols,
+                       .table = memory.huffman_table.assign(*table),
                        .chunk_bytes = memory.chunk_bytes.resize(chunks),
                        .offsets = nullptr,
-                       .bytes = nullptr};
+                       .words = nullptr};
   measure_chunks(writer);
   prefix_sums(memory.chunk_bytes.in(), chunks, memory.chunk_sums,
               memory.chunk_offsets.resize(chunks + 1));
-  const std::size_t packed = memory.chunk_offsets.at(chunks);
+  prepared.packed_bytes = memory.chunk_offsets.at(chunks);
+  const std::size_t words = pieces_of(prepared.packed_bytes, 4);
   writer.offsets = memory.chunk_offsets.in();
-  writer.bytes = memory.packed.resize(packed);
+  writer.words = memory.packed.resize(words);
+  fill(writer.words, words, 0);
   write_chunks(writer);
-  prepared.bytes += (std::size_t{1} << (bits - 1)) + 2 * chunks + packed - plain;
+  prepared.bytes += (std::size_t{1} << (width - 1)) + 2 * chunks + prepared.packed_bytes - plain;
 }
 
 PreparedValues prepare_blocks(In<float> values, std::size_t count, const ValueLayout& layout,
@@ -85,27 +82,21 @@ PreparedValues prepare_blocks(In<float> values, std::size_t count, const ValueLa
                     .count = static_cast<uint32_t>(count),
                     .layout = block_layout(layout, options),
                     .scales = memory.scales.resize(blocks),
-                    .words = nullptr,
-                    .codes = nullptr,
+                    .words = memory.codes.resize(code_words(count, bits, layout.packed)),
+                    .symbols = layout.packed,
                     .errors = memory.terms.resize(blocks),
                     .squares = memory.other_terms.resize(blocks),
                     .refused = memory.refused.out()};
-  if (layout.packed) {
-    task.codes = memory.codes.resize(count);
-  } else {
-    task.words = memory.words.resize(plain_words(count, bits));
-  }
   quantise(task);
   PreparedValues prepared{.refused = first_refusal(memory)};
   if (prepared.refused != kNoPosition) return prepared;
-  prepared.sums = {.squared_error = sum_of(memory.terms, memory),
-                   .squares = sum_of(memory.other_terms, memory)};
+  prepared.sums = {.squared_error = sum_of(memory.terms), .squares = sum_of(memory.other_terms)};
   prepared.bytes = plain_value_bytes(layout, count);
   if (!layout.packed) return prepared;
   pack(count, bits, memory, prepared);
-  if (!prepared.packed) {  // seldom: once more, to plain codes
-    task.codes = nullptr;
-    task.words = memory.words.resize(plain_words(count, bits));
+  if (!prepared.packed && (bits == 6 || bits == 3)) {  // seldom: once more, to plain codes
+    task.symbols = false;
+    task.words = memory.codes.resize(code_words(count, bits, false));
     quantise(task);
   }
   return prepared;
@@ -113,8 +104,8 @@ PreparedValues prepare_blocks(In<float> values, std::size_t count, const ValueLa
 
 void copy_packed(const PreparedValues& prepared, unsigned bits, const DeviceMemory& memory,
                  std::byte* to) {
-  for (std::size_t code = 0; code < std::size_t{1} << bits; code += 2) {
-    *to++ = static_cast<std::byte>(prepared.lengths[code] | prepared.lengths[code + 1] << 4);
+  for (std::size_t symbol = 0; symbol < std::size_t{1} << symbol_width(bits); symbol += 2) {
+    *to++ = static_cast<std::byte>(prepared.lengths[symbol] | prepared.lengths[symbol + 1] << 4);
   }
   std::vector<uint32_t> chunk_bytes(memory.chunk_bytes.size());
   memory.chunk_bytes.download_to(chunk_bytes);
@@ -123,14 +114,15 @@ void copy_packed(const PreparedValues& prepared, unsigned bits, const DeviceMemo
     std::memcpy(to, &narrow, 2);
     to += 2;
   }
-  copy_buffer(memory.packed, memory.packed.size(), to);
+  download_bytes(memory.packed.in(), {to, prepared.packed_bytes});
 }
 
-// Foreign packed codes to memory.codes.
+// Foreign packed codes to memory.codes, as symbols.
 Result<void> unpack(std::span<const std::byte> section, unsigned bits, std::size_t count,
                     DeviceMemory& memory) {
-  const std::size_t table_bytes = std::size_t{1} << (bits - 1);
-  const std::size_t chunks = pieces_of(count, kHuffmanChunk);
+  const auto symbols = static_cast<uint32_t>(symbol_count(count, bits));
+  const std::size_t table_bytes = std::size_t{1} << (symbol_width(bits) - 1);
+  const std::size_t chunks = pieces_of(symbols, kHuffmanChunk);
   if (section.size() < table_bytes + 2 * chunks) {
     return Error{fmt::format("packed codes have {} bytes, less than their header", section.size())};
   }
@@ -155,13 +147,12 @@ Result<void> unpack(std::span<const std::byte> section, unsigned bits, std::size
     return Error{fmt::format("packed codes have {} bytes in chunks that say {}", body.size(),
                              offsets.back())};
   }
-  const auto* const bytes = reinterpret_cast<const uint8_t*>(body.data());
   expect_no_refusal(memory);
   read_chunks({.table = memory.huffman_table.assign(decoding_table(*words)),
                .offsets = memory.chunk_offsets.assign(offsets),
-               .bytes = memory.packed.assign({bytes, body.size()}),
-               .count = static_cast<uint32_t>(count),
-               .codes = memory.codes.resize(count),
+               .words = memory.packed.assign_bytes(body),
+               .count = symbols,
+               .symbols = memory.codes.resize(in_fours(code_words(count, bits, true))),
                .refused = memory.refused.out()});
   if (const uint32_t chunk = first_refusal(memory); chunk != kNoPosition) {
     return Error{fmt::format("chunk {} of packed codes is broken", chunk)};
@@ -178,27 +169,23 @@ Result<void> read_blocks(std::span<const std::byte> section, const ValueLayout& 
     return Error{
         fmt::format("payload has {} bytes of values, less than its scales", section.size())};
   }
-  std::vector<uint16_t> scales(blocks);
-  copy_bytes(scales.data(), section.data(), 2 * blocks);
   const auto body = section.subspan(padded_to_4(2 * blocks));
-  DequantiseTask task{.scales = memory.scales.assign(scales),
+  DequantiseTask task{.scales = memory.scales.assign_bytes(section.first(2 * blocks)),
                       .words = nullptr,
-                      .codes = nullptr,
+                      .symbols = layout.packed,
                       .count = static_cast<uint32_t>(count),
                       .layout = block_layout(layout, {.seed = seed}),
                       .values = values,
                       .refused = nullptr};
   if (layout.packed) {
     if (auto done = unpack(body, bits, count, memory); done.has_error()) return done;
-    task.codes = memory.codes.in();
+    task.words = memory.codes.in();
   } else {
     if (body.size() != plain_code_bytes(count, bits)) {
       return Error{fmt::format("payload has {} bytes of codes instead of {}", body.size(),
                                plain_code_bytes(count, bits))};
     }
-    std::vector<uint32_t> words(plain_words(count, bits));
-    copy_bytes(words.data(), body.data(), body.size());
-    task.words = memory.words.assign(words);
+    task.words = memory.codes.assign_bytes(body);
   }
   expect_no_refusal(memory);
   task.refused = memory.refused.out();
@@ -223,7 +210,7 @@ double sum_of_squares(In<float> values, uint32_t rows, uint32_t columns, Measure
         .measured = measured,
         .squares = memory.terms.resize(scan_pieces(rows, columns)),
         .refused = memory.refused.out()});
-  return sum_of(memory.terms, memory);
+  return sum_of(memory.terms);
 }
 
 PreparedValues prepare_values(In<float> values, std::size_t count, const ValueLayout& layout,
@@ -245,16 +232,17 @@ void copy_values(const PreparedValues& prepared, In<float> values, std::size_t c
   if (layout.format == ValueFormat::kFp32) {
     download<float>(values, {reinterpret_cast<float*>(to), count});
   } else if (layout.format == ValueFormat::kBf16) {
-    copy_buffer(memory.narrowed, 2 * count, to);
+    memory.narrowed.download_to({reinterpret_cast<uint16_t*>(to), count});
   } else {
     const unsigned bits = bits_of(layout.format);
-    std::byte* const scales_end = copy_buffer(memory.scales, 2 * memory.scales.size(), to);
-    std::byte* const codes = to + padded_to_4(2 * memory.scales.size());
-    std::fill(scales_end, codes, std::byte{0});
+    const std::size_t scales = memory.scales.size();
+    memory.scales.download_to({reinterpret_cast<uint16_t*>(to), scales});
+    std::byte* const codes = to + padded_to_4(2 * scales);
+    std::fill(to + 2 * scales, codes, std::byte{0});
     if (prepared.packed) {
       copy_packed(prepared, bits, memory, codes);
     } else {
-      copy_buffer(memory.words, plain_code_bytes(count, bits), codes);
+      download_bytes(memory.codes.in(), {codes, plain_code_bytes(count, bits)});
     }
   }
 }
@@ -274,9 +262,7 @@ Result<void> read_section(std::span<const std::byte> section, const ValueLayout&
     copy_bytes(staged.data(), section.data(), section.size());
     upload<float>(staged, values);
   } else {
-    std::vector<uint16_t> staged(count);
-    copy_bytes(staged.data(), section.data(), section.size());
-    widen_from_bf16(memory.narrowed.assign(staged), count, values);
+    widen_from_bf16(memory.narrowed.assign_bytes(section), count, values);
   }
   expect_no_refusal(memory);
   find_not_finite(values, count, memory.refused.out());

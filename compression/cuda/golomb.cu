@@ -8,7 +8,8 @@
 // To write in parallel: a thread measures the codes of its 8 gaps, the prefix sums of the lengths
 // say at which bit it begins, and it sets its bits in shared memory, which is zero before: the
 // zeros of a quotient cost nothing. To read, a code's begin is known only after the one before it,
-// so a group is one thread's; the places are prefix sums again.
+// so a group is one thread's; the places are prefix sums again. Blocks are single warps there, so
+// that the groups of a tensor are spread over the device.
 //
 // Floor: 4 bytes read for each gap, a byte or so written.
 #include "compression/cuda/launchers.hpp"
@@ -23,7 +24,8 @@ constexpr unsigned kThreadsOfFine = kGolombFine / kGapsOfThread;
 constexpr unsigned kLargestParameter = 62;
 // A parameter's divisor is at least 0.56 of the mean gap, so that quotients add less than two bits
 // to a gap's 1 + 1 + 30: a group has at most 2048 * 34 bits.
-constexpr unsigned kWordsOfGroup = kGolombGroup * 34 / 32;
+constexpr unsigned kWordsOfGroup = kGolombGroup * 34 / 32 + 1;  // one is for write_bits()
+constexpr uint32_t kGroup = static_cast<uint32_t>(kGolombGroup);
 constexpr uint64_t kMostElements = uint64_t{1} << 31;
 
 // The divisor M: 2^shift, or 3 * 2^shift.
@@ -93,12 +95,14 @@ __device__ inline Gaps own_gaps(In<uint32_t> places, uint32_t count) {
   uint32_t next = 0;
   if (gaps.count != 0 && begin != 0) next = places[begin - 1] + 1;
 #pragma unroll
-  for (unsigned j = 0; j < kGapsOfThread; ++j) {
-    gaps.gap[j] = 0;
-    if (j >= gaps.count) continue;
-    const uint32_t place = places[begin + j];
-    gaps.gap[j] = place - next;
-    next = place + 1;
+  for (unsigned j = 0; j < kGapsOfThread; j += 4) {
+    const FourWords four = load_four_below(places, begin + j, count);
+#pragma unroll
+    for (unsigned i = 0; i < 4; ++i) {
+      const uint32_t place = four.word[i];
+      gaps.gap[j + i] = j + i < gaps.count ? place - next : 0;
+      next = place + 1;
+    }
   }
   return gaps;
 }
@@ -155,21 +159,25 @@ __global__ void write_kernel(GolombWriter writer) {
     golomb = golomb_of(writer.parameters[first_gap() / writer.subgroup]);
   }
   uint32_t bits = 0;
-  uint32_t at = exclusive_sum_of_block(bits_of_own(gaps, golomb), bits);
+  const uint32_t at = exclusive_sum_of_block(bits_of_own(gaps, golomb), bits);
   clear_bits(words, bits);
+  DeviceBitWriter to(words, at);
 #pragma unroll
   for (unsigned j = 0; j < kGapsOfThread; ++j) {
     if (j >= gaps.count) continue;
     const Code code = code_of(gaps.gap[j], golomb);
-    put_bits(words, at + code.quotient, code.rest, code.width);
-    at += code.quotient + code.width;
+    to.skip(code.quotient);
+    const unsigned low = code.width < 32 ? code.width : 32;
+    to.put(static_cast<uint32_t>(code.rest), low);
+    to.put(static_cast<uint32_t>(code.rest >> 32), code.width - low);
   }
-  write_bits(words, bits, writer.bytes, writer.offsets[blockIdx.x]);
+  to.flush();
+  write_bits(words, bits, writer.words, writer.offsets[blockIdx.x]);
 }
 
 // A gap of a foreign group, at most kMostElements; false if the group ends before it does.
 __device__ inline bool read_gap(DeviceBitReader& reader, Golomb golomb, uint64_t& gap) {
-  uint64_t quotient = 0;
+  uint32_t quotient = 0;
   if (!reader.take_unary(quotient)) return false;
   gap = quotient * divisor_of(golomb);  // below 2^19 * 2^32
   if (golomb.three) {
@@ -188,22 +196,28 @@ __device__ inline bool read_gap(DeviceBitReader& reader, Golomb golomb, uint64_t
 }
 
 __global__ void read_kernel(GolombReader reader) {
-  const uint32_t group = blockIdx.x * kThreads + threadIdx.x;
-  const uint32_t first = group * static_cast<uint32_t>(kGolombGroup);
+  const uint32_t group = blockIdx.x * kWarpLanes + threadIdx.x;
+  const uint32_t first = group * kGroup;
   if (first >= reader.count) return;
-  const uint32_t left = reader.count - first;
-  const uint32_t length = left < kGolombGroup ? left : static_cast<uint32_t>(kGolombGroup);
-  DeviceBitReader bits(reader.bytes, reader.offsets[group], reader.offsets[group + 1]);
+  const uint32_t end = reader.count - first < kGroup ? reader.count : first + kGroup;
+  DeviceBitReader bits(reader.words, reader.offsets[group], reader.offsets[group + 1]);
   bool sound = true;
-  unsigned parameter = 0;
-  for (uint32_t i = first; i < first + length; ++i) {
-    if (i == first || i % reader.subgroup == 0) {
-      parameter = reader.parameters[i / reader.subgroup];
+  Golomb golomb;
+  for (uint32_t i = first; i < end; i += 4) {
+    if (i % reader.subgroup == 0) {  // as the first of a group is
+      const unsigned parameter = reader.parameters[i / reader.subgroup];
       sound = sound && parameter <= kLargestParameter;
+      golomb = golomb_of(parameter);
     }
-    uint64_t gap = 0;
-    if (sound) sound = read_gap(bits, golomb_of(parameter), gap);
-    reader.steps[i] = static_cast<uint32_t>(sound && gap < kMostElements ? gap + 1 : kMostElements);
+    FourWords steps;
+#pragma unroll
+    for (unsigned j = 0; j < 4; ++j) {
+      if (i + j >= end) continue;
+      uint64_t gap = kMostElements;
+      sound = sound && read_gap(bits, golomb, gap);
+      steps.word[j] = static_cast<uint32_t>(gap < kMostElements ? gap + 1 : kMostElements);
+    }
+    store_four(reader.steps, i, steps);
   }
   if (!sound || bits.left() >= 8) atomicMin(&reader.refused[0], group);
 }
@@ -218,14 +232,16 @@ __global__ void position_kernel(GolombReader reader, In<uint64_t> sums) {
     reader.mask[i] = 0;
     return;
   }
+  // Where there are several tiles, the values of one are fewer than 2^31.
   constexpr uint32_t kTileRows = 1024;
-  const auto tile = static_cast<uint32_t>(place / (uint64_t{kTileRows} * reader.columns));
+  const auto at = static_cast<uint32_t>(place);
+  const uint32_t tile_values = kTileRows * reader.columns;
+  const uint32_t tile = reader.rows <= kTileRows ? 0 : at / tile_values;
   const uint32_t rows = reader.rows - tile * kTileRows;
   const uint32_t height = rows < kTileRows ? rows : kTileRows;
-  const uint32_t begin = tile * kTileRows * reader.columns;
-  const uint32_t inside = static_cast<uint32_t>(place) - begin;
+  const uint32_t inside = at - tile * tile_values;
   const uint32_t column = inside / height;
-  reader.mask[i] = begin + (inside - column * height) * reader.columns + column;
+  reader.mask[i] = tile * tile_values + (inside - column * height) * reader.columns + column;
 }
 
 }  // namespace
@@ -243,7 +259,7 @@ void write_golomb(const GolombWriter& writer) {
 void read_golomb(const GolombReader& reader) {
   if (reader.count == 0) return;
   const unsigned groups = pieces_of(reader.count, kGolombGroup);
-  launch(read_kernel, dim3{pieces_of(groups, kThreads)}, dim3{kThreads}, reader);
+  launch(read_kernel, dim3{pieces_of(groups, kWarpLanes)}, dim3{kWarpLanes}, reader);
 }
 
 void places_to_positions(const GolombReader& reader, In<uint64_t> sums) {

@@ -1,13 +1,16 @@
-// Packed codes: a chunk of 4096 is a block's, to write; a thread's, to read.
+// Packed codes: a chunk of 4096 symbols is a block's, to write; a thread's, to read.
 //
-// What it computes: format.md, "Packed codes": how often each code occurs, each chunk's bytes, the
-// chunks' bits; and foreign bits back to codes. The words themselves are found on the host, from at
-// most 256 counters. CPU reference: count_codes(), pack_huffman() and unpack_huffman() of
-// huffman.cpp.
+// What it computes: format.md, "Packed codes": how often each symbol occurs, each chunk's bytes,
+// the chunks' bits; and foreign bits back to symbols. The words themselves are found on the host,
+// from at most 256 counters. CPU reference: count_symbols(), pack_huffman() and unpack_huffman() of
+// huffman.cpp. Codes become symbols, and symbols codes, in block_quantiser.cu.
 //
 // Written as Golomb codes are (golomb.cu): lengths, their prefix sums, bits set in shared memory.
+// A thread has 16 symbols, one access of 16 bytes. To read, blocks are single warps, so that the
+// chunks of a tensor are spread over the device.
 //
-// Floor: a byte read for each code (twice: to measure, to write), about half of one written.
+// Floor: a byte read for each symbol (three times: to count, to measure, to write), about half of
+// one written.
 #include "compression/cuda/launchers.hpp"
 #include "compression/cuda/warp.cuh"
 #include "compression/huffman.hpp"
@@ -15,39 +18,54 @@
 namespace longhaul::compression::cuda {
 namespace {
 
-constexpr unsigned kCodesOfThread = kHuffmanChunk / kThreads;
-constexpr unsigned kWordsOfChunk = kHuffmanChunk * kLongestWord / 32;
+constexpr uint32_t kChunk = static_cast<uint32_t>(kHuffmanChunk);
+constexpr unsigned kSymbolsOfThread = kChunk / kThreads;
+constexpr unsigned kWordsOfChunk = kChunk * kLongestWord / 32 + 1;  // one is for write_bits()
 constexpr unsigned kBytes = 256;
-constexpr std::size_t kStripe = 16384;  // codes that a block counts
-static_assert(kBytes == kThreads);
+constexpr uint32_t kStripe = 16384;  // symbols that a block counts
+constexpr unsigned kTableWords = (1U << kLongestWord) / 2;
+static_assert(kBytes == kThreads && kSymbolsOfThread == 16);
 
-__global__ void count_kernel(In<uint8_t> codes, std::size_t count, Out<uint32_t> frequencies) {
-  LONGHAUL_SHARED(uint32_t, own, kBytes);
-  own[threadIdx.x] = 0;
+__device__ inline uint32_t byte_of(uint32_t word, unsigned i) { return word >> (8 * i) & 0xffU; }
+
+// A histogram for each warp: where one symbol is most of them, its warps do not wait for each
+// other.
+__global__ void count_kernel(In<uint32_t> symbols, uint32_t count, Out<uint32_t> frequencies) {
+  LONGHAUL_SHARED(uint32_t, own, kBytes * kWarps);
+  for (unsigned warp = 0; warp < kWarps; ++warp) own[warp * kBytes + threadIdx.x] = 0;
   __syncthreads();
-  const std::size_t begin = blockIdx.x * kStripe;
-  const std::size_t end = begin + kStripe < count ? begin + kStripe : count;
-  for (std::size_t i = begin + threadIdx.x; i < end; i += kThreads) {
-    atomicAdd(&own[codes[i]], 1U);
+  const uint32_t begin = blockIdx.x * kStripe;
+  const uint32_t end = count - begin < kStripe ? count : begin + kStripe;
+  for (uint32_t i = begin + 4 * threadIdx.x; i < end; i += 4 * kThreads) {
+    const uint32_t word = symbols[i / 4];
+    for (unsigned j = 0; j < 4 && i + j < end; ++j) {
+      atomicAdd(&own[warp_of_thread() * kBytes + byte_of(word, j)], 1U);
+    }
   }
   __syncthreads();
-  const uint32_t counted = own[threadIdx.x];
+  uint32_t counted = 0;
+  for (unsigned warp = 0; warp < kWarps; ++warp) counted += own[warp * kBytes + threadIdx.x];
   if (counted != 0) atomicAdd(&frequencies[threadIdx.x], counted);
 }
 
-// Words of this thread's codes; zeros, which are no bits, where there are none.
+// Words of this thread's symbols; zeros, which are no bits, where there are none.
 struct Words {
-  uint32_t word[kCodesOfThread];
+  uint32_t word[kSymbolsOfThread];
   uint32_t bits = 0;
 };
 
+// The whole block.
 __device__ inline Words own_words(const HuffmanWriter& writer) {
-  const std::size_t begin = blockIdx.x * kHuffmanChunk + threadIdx.x * kCodesOfThread;
+  LONGHAUL_SHARED(uint32_t, table, kBytes);
+  table[threadIdx.x] = writer.table[threadIdx.x];
+  __syncthreads();
+  const uint32_t begin = blockIdx.x * kChunk + threadIdx.x * kSymbolsOfThread;
+  const FourWords symbols = load_four_below(writer.symbols, begin / 4, (writer.count + 3) / 4);
   Words own;
 #pragma unroll
-  for (unsigned j = 0; j < kCodesOfThread; ++j) {
+  for (unsigned j = 0; j < kSymbolsOfThread; ++j) {
     own.word[j] = 0;
-    if (begin + j < writer.count) own.word[j] = writer.words[writer.codes[begin + j]];
+    if (begin + j < writer.count) own.word[j] = table[byte_of(symbols.word[j / 4], j % 4)];
     own.bits += own.word[j] >> 16;
   }
   return own;
@@ -64,56 +82,74 @@ __global__ void write_kernel(HuffmanWriter writer) {
   LONGHAUL_SHARED(uint32_t, words, kWordsOfChunk);
   const Words own = own_words(writer);
   uint32_t bits = 0;
-  uint32_t at = exclusive_sum_of_block(own.bits, bits);
+  const uint32_t at = exclusive_sum_of_block(own.bits, bits);
   clear_bits(words, bits);
+  DeviceBitWriter to(words, at);
 #pragma unroll
-  for (unsigned j = 0; j < kCodesOfThread; ++j) {
-    const unsigned width = own.word[j] >> 16;
-    put_bits(words, at, own.word[j] & 0xffffU, width);
-    at += width;
+  for (unsigned j = 0; j < kSymbolsOfThread; ++j) {
+    to.put(own.word[j] & 0xffffU, own.word[j] >> 16);
   }
-  write_bits(words, bits, writer.bytes, writer.offsets[blockIdx.x]);
+  to.flush();
+  write_bits(words, bits, writer.words, writer.offsets[blockIdx.x]);
+}
+
+// One symbol off the bits; `sound` becomes false, for good, where they are no word.
+__device__ inline uint32_t read_symbol(DeviceBitReader& bits, Shared<uint32_t> table, bool& sound) {
+  const uint32_t next = bits.peek() & (2 * kTableWords - 1);
+  const uint32_t entry = table[next / 2] >> (next % 2 * 16);
+  const uint32_t length = entry & 0xffU;
+  sound = sound && length != 0 && length <= bits.left();
+  if (!sound) return 0;
+  bits.skip(length);
+  return entry >> 8 & 0xffU;
 }
 
 __global__ void read_kernel(HuffmanReader reader) {
-  const uint32_t chunk = blockIdx.x * kThreads + threadIdx.x;
-  const std::size_t first = chunk * kHuffmanChunk;
+  LONGHAUL_SHARED(uint32_t, table, kTableWords);
+  for (unsigned i = 4 * threadIdx.x; i < kTableWords; i += 4 * kWarpLanes) {
+    const FourWords four = load_four(reader.table, i);
+    for (unsigned j = 0; j < 4; ++j) table[i + j] = four.word[j];
+  }
+  __syncthreads();
+  const uint32_t chunk = blockIdx.x * kWarpLanes + threadIdx.x;
+  const uint32_t first = chunk * kChunk;
   if (first >= reader.count) return;
-  const std::size_t end =
-      first + kHuffmanChunk < reader.count ? first + kHuffmanChunk : reader.count;
-  DeviceBitReader bits(reader.bytes, reader.offsets[chunk], reader.offsets[chunk + 1]);
+  const uint32_t end = reader.count - first < kChunk ? reader.count : first + kChunk;
+  DeviceBitReader bits(reader.words, reader.offsets[chunk], reader.offsets[chunk + 1]);
   bool sound = true;
-  for (std::size_t i = first; i < end; ++i) {
-    const uint32_t entry = reader.table[bits.peek(kLongestWord)];
-    const uint32_t length = entry & 0xffU;
-    sound = sound && length != 0 && length <= bits.left();
-    reader.codes[i] = static_cast<uint8_t>(entry >> 8);
-    if (sound) bits.skip(length);
+  for (uint32_t i = first; i < end; i += 16) {
+    FourWords four;
+#pragma unroll
+    for (unsigned j = 0; j < 16; ++j) {
+      if (i + j < end) four.word[j / 4] |= read_symbol(bits, table, sound) << (j % 4 * 8);
+    }
+    store_four(reader.symbols, i / 4, four);
   }
   if (!sound || bits.left() >= 8) atomicMin(&reader.refused[0], chunk);
 }
 
 }  // namespace
 
-void count_codes(In<uint8_t> codes, std::size_t count, Out<uint32_t> frequencies) {
+void count_symbols(In<uint32_t> symbols, uint32_t count, Out<uint32_t> frequencies) {
   if (count == 0) return;
-  launch(count_kernel, dim3{pieces_of(count, kStripe)}, dim3{kThreads}, codes, count, frequencies);
+  launch(count_kernel, dim3{pieces_of(count, kStripe)}, dim3{kThreads}, symbols, count,
+         frequencies);
 }
 
 void measure_chunks(const HuffmanWriter& writer) {
   if (writer.count == 0) return;
-  launch(measure_kernel, dim3{pieces_of(writer.count, kHuffmanChunk)}, dim3{kThreads}, writer);
+  launch(measure_kernel, dim3{pieces_of(writer.count, kChunk)}, dim3{kThreads}, writer);
 }
 
 void write_chunks(const HuffmanWriter& writer) {
   if (writer.count == 0) return;
-  launch(write_kernel, dim3{pieces_of(writer.count, kHuffmanChunk)}, dim3{kThreads}, writer);
+  launch(write_kernel, dim3{pieces_of(writer.count, kChunk)}, dim3{kThreads}, writer);
 }
 
 void read_chunks(const HuffmanReader& reader) {
   if (reader.count == 0) return;
-  const unsigned chunks = pieces_of(reader.count, kHuffmanChunk);
-  launch(read_kernel, dim3{pieces_of(chunks, kThreads)}, dim3{kThreads}, reader);
+  const unsigned chunks = pieces_of(reader.count, kChunk);
+  launch(read_kernel, dim3{pieces_of(chunks, kWarpLanes)}, dim3{kWarpLanes}, reader);
 }
 
 }  // namespace longhaul::compression::cuda

@@ -1,4 +1,4 @@
-// Words by length, then by code; their bits turned round, since strings of bits begin lowest.
+// Words by length, then by symbol; their bits turned round, since strings of bits begin lowest.
 #include "compression/cuda/huffman_words.hpp"
 
 namespace longhaul::compression::cuda {
@@ -17,10 +17,10 @@ std::optional<CanonicalWords> canonical_words(const WordLengths& lengths) {
   std::uint32_t next = 0;
   for (unsigned length = 1; length <= kLongestWord; ++length) {
     next *= 2;
-    for (std::size_t code = 0; code < lengths.size(); ++code) {
-      if (lengths[code] != length) continue;
+    for (std::size_t symbol = 0; symbol < lengths.size(); ++symbol) {
+      if (lengths[symbol] != length) continue;
       if (next >> length != 0) return std::nullopt;
-      words[code] = reversed(next++, length) | length << 16;
+      words[symbol] = reversed(next++, length) | length << 16;
     }
   }
   return words;
@@ -28,12 +28,14 @@ std::optional<CanonicalWords> canonical_words(const WordLengths& lengths) {
 
 DecodingTable decoding_table(const CanonicalWords& words) {
   DecodingTable table{};
-  for (std::size_t code = 0; code < words.size(); ++code) {
-    const std::uint32_t length = words[code] >> 16;
+  for (std::size_t symbol = 0; symbol < words.size(); ++symbol) {
+    const std::uint32_t length = words[symbol] >> 16;
     if (length == 0) continue;
-    const auto entry = static_cast<std::uint16_t>(code << 8 | length);
+    const auto entry = static_cast<std::uint32_t>(symbol << 8 | length);
     const std::size_t step = std::size_t{1} << length;
-    for (std::size_t at = words[code] & 0xffffU; at < table.size(); at += step) table[at] = entry;
+    for (std::size_t at = words[symbol] & 0xffffU; at < 2 * table.size(); at += step) {
+      table[at / 2] |= entry << (at % 2 * 16);
+    }
   }
   return table;
 }

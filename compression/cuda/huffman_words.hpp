@@ -9,14 +9,15 @@
 
 namespace longhaul::compression::cuda {
 
-// By code: the word, its first bit lowest, and its length from bit 16 on; 0 for no word.
+// By symbol: the word, its first bit lowest, and its length from bit 16 on; 0 for no word.
 using CanonicalWords = std::array<std::uint32_t, 256>;
 
 // None where words overlap. Lengths are at most kLongestWord.
 [[nodiscard]] std::optional<CanonicalWords> canonical_words(const WordLengths& lengths);
 
-// What kLongestWord bits begin with: the code in the upper byte, its length; 0: no word.
-using DecodingTable = std::array<std::uint16_t, std::size_t{1} << kLongestWord>;
+// What kLongestWord bits begin with, two entries a word, the first lower: the symbol in an entry's
+// upper byte, its length; 0: no word.
+using DecodingTable = std::array<std::uint32_t, (std::size_t{1} << kLongestWord) / 2>;
 [[nodiscard]] DecodingTable decoding_table(const CanonicalWords& words);
 
 }  // namespace longhaul::compression::cuda

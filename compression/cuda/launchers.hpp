@@ -5,6 +5,7 @@
 
 #include "compression/cuda/device_buffer.hpp"
 #include "compression/cuda/device_language.hpp"
+#include "compression/low_bit_codes.hpp"
 #include "compression/random.hpp"
 
 #include <cstddef>
@@ -27,8 +28,9 @@ struct BlockLayout {
   HashKey sign_key = {};  // of rotation
 };
 
-constexpr std::size_t plain_words(std::size_t count, unsigned bits) {
-  return (count * bits + 31) / 32;
+// Words of `count` codes: plain, or as symbols of packed codes, a byte each.
+constexpr std::size_t code_words(std::size_t count, unsigned bits, bool symbols) {
+  return symbols ? (symbol_count(count, bits) + 3) / 4 : (count * bits + 31) / 32;
 }
 
 struct QuantiseTask {
@@ -36,9 +38,9 @@ struct QuantiseTask {
   uint32_t count = 0;
   BlockLayout layout;
   Out<uint16_t> scales;  // one a block
-  Out<uint32_t> words;   // plain codes: plain_words(); null if codes are wanted
-  Out<uint8_t> codes;    // unsigned, one a byte; null if words are wanted
-  Out<double> errors;    // one a block: the sums that distortion is made of
+  Out<uint32_t> words;   // code_words(); unused bits become zero
+  bool symbols = false;
+  Out<double> errors;  // one a block: the sums that distortion is made of
   Out<double> squares;
   Out<uint32_t> refused;  // becomes the lowest position of a refused value, if that is lower
 };
@@ -46,8 +48,8 @@ void quantise(const QuantiseTask& task);
 
 struct DequantiseTask {
   In<uint16_t> scales;
-  In<uint32_t> words;  // null if codes are given
-  In<uint8_t> codes;
+  In<uint32_t> words;  // code_words()
+  bool symbols = false;
   uint32_t count = 0;
   BlockLayout layout;
   Out<float> values;
@@ -70,9 +72,6 @@ struct ScanTask {
 };
 [[nodiscard]] std::size_t scan_pieces(uint32_t rows, uint32_t columns);
 void scan(const ScanTask& task);
-
-// The terms added one after the other, as the format has it; 0 of none.
-void sum_in_order(In<double> terms, std::size_t count, Out<double> total);
 
 // --- values.cu --------------------------------------------------------------------------------
 
@@ -146,7 +145,7 @@ struct GolombWriter {
   uint32_t subgroup = 0;  // 2048 or 64
   In<uint8_t> parameters;
   In<uint64_t> offsets;  // of each group's first byte
-  Out<uint8_t> bytes;
+  Out<uint32_t> words;   // the groups' bytes; zero before
 };
 void write_golomb(const GolombWriter& writer);
 
@@ -155,10 +154,10 @@ struct GolombReader {
   uint32_t count = 0;
   uint32_t subgroup = 0;
   In<uint64_t> offsets;  // one more than groups
-  In<uint8_t> bytes;
+  In<uint32_t> words;    // the groups' bytes
   uint32_t rows = 1;
   uint32_t columns = 0;
-  Out<uint32_t> steps;    // gap + 1, at most 2^31; memory for what follows
+  Out<uint32_t> steps;    // gap + 1, at most 2^31: in_fours(count), memory for what follows
   Out<uint32_t> mask;     // positions in mask order
   Out<uint32_t> refused;  // becomes the lowest group that is broken, or entry that is outside
 };
@@ -169,26 +168,29 @@ void places_to_positions(const GolombReader& reader, In<uint64_t> sums);
 
 // --- huffman.cu -------------------------------------------------------------------------------
 
-// How often each code occurs: adds to 256 counters.
-void count_codes(In<uint8_t> codes, std::size_t count, Out<uint32_t> frequencies);
+// Symbols are bytes, four a word; those of 4-bit and 3-bit codes are pairs.
+
+// How often each symbol occurs: adds to 256 counters.
+void count_symbols(In<uint32_t> symbols, uint32_t count, Out<uint32_t> frequencies);
 
 struct HuffmanWriter {
-  In<uint8_t> codes;
-  uint32_t count = 0;
-  In<uint32_t> words;         // 256: the word, first bit lowest, and its length from bit 16 on
+  In<uint32_t> symbols;
+  uint32_t count = 0;         // of symbols
+  In<uint32_t> table;         // 256: the word, first bit lowest, and its length from bit 16 on
   Out<uint32_t> chunk_bytes;  // written by measure_chunks()
   In<uint64_t> offsets;       // of each chunk's first byte
-  Out<uint8_t> bytes;
+  Out<uint32_t> words;        // the chunks' bytes; zero before
 };
 void measure_chunks(const HuffmanWriter& writer);
 void write_chunks(const HuffmanWriter& writer);
 
 struct HuffmanReader {
-  In<uint16_t> table;  // 4096: what 12 bits begin with, code in the upper byte, length; 0: nothing
-  In<uint64_t> offsets;
-  In<uint8_t> bytes;
-  uint32_t count = 0;
-  Out<uint8_t> codes;
+  // 4096, two a word: what 12 bits begin with, symbol in the upper byte, length; 0: nothing.
+  In<uint32_t> table;
+  In<uint64_t> offsets;   // one more than chunks
+  In<uint32_t> words;     // the chunks' bytes
+  uint32_t count = 0;     // of symbols
+  Out<uint32_t> symbols;  // in_fours() of their words
   Out<uint32_t> refused;  // becomes the lowest chunk that is broken
 };
 void read_chunks(const HuffmanReader& reader);

@@ -43,23 +43,28 @@ __global__ void chunk_kernel(Out<uint64_t> totals, unsigned chunks, Out<uint64_t
   if (threadIdx.x == 0) sums[count] = before;
 }
 
+// A warp has kPerThread times 32 counts beside each other, so that it reads and writes them whole.
 __global__ void sum_kernel(In<uint32_t> counts, std::size_t count, In<uint64_t> before,
                            Out<uint64_t> sums) {
-  const std::size_t begin = blockIdx.x * kChunk + threadIdx.x * std::size_t{kPerThread};
-  uint32_t own[kPerThread];
-  uint64_t sum = 0;
+  const std::size_t begin =
+      blockIdx.x * kChunk + warp_of_thread() * (kWarpLanes * kPerThread) + lane_of_thread();
+  uint64_t below[kPerThread];  // of a round, in the warp
+  uint64_t warp = 0;
 #pragma unroll
   for (unsigned j = 0; j < kPerThread; ++j) {
-    own[j] = 0;
-    if (begin + j < count) own[j] = counts[begin + j];
-    sum += own[j];
+    const std::size_t i = begin + j * kWarpLanes;
+    uint64_t own = 0;
+    if (i < count) own = counts[i];
+    const uint64_t inclusive = inclusive_sum_of_warp(own);
+    below[j] = warp + inclusive - own;
+    warp += __shfl_sync(kAllLanes, inclusive, kWarpLanes - 1);
   }
   uint64_t total = 0;
-  sum = exclusive_sum_of_block(sum, total) + before[blockIdx.x];
+  const uint64_t first = sum_of_warps_below(warp, total) + before[blockIdx.x];
 #pragma unroll
   for (unsigned j = 0; j < kPerThread; ++j) {
-    if (begin + j < count) sums[begin + j] = sum;
-    sum += own[j];
+    const std::size_t i = begin + j * kWarpLanes;
+    if (i < count) sums[i] = first + below[j];
   }
 }
 

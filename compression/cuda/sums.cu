@@ -5,10 +5,12 @@
 // lowest position of a NaN, an infinity or a magnitude of 2^100 or more. CPU reference: scan() of
 // kernels_scalar.cpp, as top_k.cpp and value_section.cpp call it.
 //
-// A half-warp takes a piece: the order leaves a chain of 256 additions to each lane. The last sum,
-// over the pieces (or the quantiser's blocks), is one chain; a warp loads, every lane adds.
+// A half-warp takes a piece: the order leaves a chain of 256 additions to each lane. The squares
+// are exact, so that a fused addition gives the same sum for half the instructions. Blocks are
+// small, so that the pieces are spread over the device. The last sum, over the pieces, is one chain
+// of additions: the host's (device_values.cpp).
 //
-// Floor: 4 bytes read for each value; sum_in_order is bound by the latency of an addition.
+// Floor: 4 bytes read for each value.
 #include "compression/cuda/launchers.hpp"
 #include "compression/cuda/warp.cuh"
 
@@ -16,6 +18,7 @@ namespace longhaul::compression::cuda {
 namespace {
 
 constexpr unsigned kHalf = static_cast<unsigned>(kLanes);
+constexpr unsigned kScanThreads = 64;
 
 __device__ inline uint32_t bf16_bits(float value) {
   const uint32_t bits = __float_as_uint(value);
@@ -23,7 +26,7 @@ __device__ inline uint32_t bf16_bits(float value) {
 }
 
 __global__ void scan_kernel(ScanTask task, uint32_t pieces_of_row, uint32_t pieces) {
-  const uint32_t piece = (blockIdx.x * kThreads + threadIdx.x) / kHalf;
+  const uint32_t piece = (blockIdx.x * kScanThreads + threadIdx.x) / kHalf;
   const unsigned lane = threadIdx.x % kHalf;
   const uint32_t row = piece / pieces_of_row;
   const auto first = static_cast<uint32_t>((piece - row * pieces_of_row) * kPiece);
@@ -33,6 +36,7 @@ __global__ void scan_kernel(ScanTask task, uint32_t pieces_of_row, uint32_t piec
   }
   const std::size_t begin = std::size_t{row} * task.columns + first;
   double sum = 0.0;
+#pragma unroll 8
   for (uint32_t i = lane; i < length; i += kHalf) {
     float value = task.values[begin + i];
     if (magnitude_of(value) >= kRefusedMagnitude) {
@@ -42,29 +46,12 @@ __global__ void scan_kernel(ScanTask task, uint32_t pieces_of_row, uint32_t piec
       value = __fsub_rn(__uint_as_float(bf16_bits(value) << 16), value);
     }
     const auto wide = static_cast<double>(value);
-    sum = __dadd_rn(sum, __dmul_rn(wide, wide));  // the product is exact
+    sum = __fma_rn(wide, wide, sum);
   }
   for (unsigned width = kHalf / 2; width > 0; width /= 2) {
     sum = __dadd_rn(sum, __shfl_down_sync(kAllLanes, sum, width, kHalf));
   }
   if (lane == 0 && piece < pieces) task.squares[piece] = sum;
-}
-
-__global__ void sum_in_order_kernel(In<double> terms, std::size_t count, Out<double> total) {
-  const unsigned lane = lane_of_thread();
-  double sum = 0.0;
-  double next = 0.0;
-  if (lane < count) next = terms[lane];
-  for (std::size_t first = 0; first < count; first += kWarpLanes) {
-    const double here = next;
-    next = 0.0;  // which adds nothing to a sum of squares
-    if (first + kWarpLanes + lane < count) next = terms[first + kWarpLanes + lane];
-#pragma unroll
-    for (unsigned i = 0; i < kWarpLanes; ++i) {
-      sum = __dadd_rn(sum, __shfl_sync(kAllLanes, here, i));
-    }
-  }
-  if (lane == 0) total[0] = sum;
 }
 
 }  // namespace
@@ -76,12 +63,8 @@ std::size_t scan_pieces(uint32_t rows, uint32_t columns) {
 void scan(const ScanTask& task) {
   const auto pieces = static_cast<uint32_t>(scan_pieces(task.rows, task.columns));
   if (pieces == 0) return;
-  launch(scan_kernel, dim3{pieces_of(pieces, kThreads / kHalf)}, dim3{kThreads}, task,
+  launch(scan_kernel, dim3{pieces_of(pieces, kScanThreads / kHalf)}, dim3{kScanThreads}, task,
          pieces / task.rows, pieces);
-}
-
-void sum_in_order(In<double> terms, std::size_t count, Out<double> total) {
-  launch(sum_in_order_kernel, dim3{1}, dim3{kWarpLanes}, terms, count, total);
 }
 
 }  // namespace longhaul::compression::cuda

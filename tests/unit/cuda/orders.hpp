@@ -7,7 +7,7 @@
 
 namespace longhaul::compression::cuda {
 
-#if defined(LONGHAUL_CUDA)
+#if defined(LONGHAUL_CUDA_KERNELS)
 
 template <class Body>
 void in_each_order(Body body) {

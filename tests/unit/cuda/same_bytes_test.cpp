@@ -15,11 +15,12 @@ constexpr std::string_view kRungs[] = {"fp32",
                                        "int8/128",
                                        "int8/256-stochastic-packed",
                                        "int6/64",
-                                       "int6/32-stochastic",
+                                       "int6/32-stochastic-packed",
                                        "int4/32-packed",
                                        "int4/64-rotated",
                                        "int4/128-rotated-stochastic-packed",
                                        "int3/32-rotated",
+                                       "int3/64-packed",
                                        "int3/256-rotated-stochastic",
                                        "topk50%-int8-packed",
                                        "topk10%-int4-packed",
@@ -143,7 +144,7 @@ TEST_CASE("device: more rows than a tile, several groups of gaps, several chunks
 
 // Stands for 2^24 + 3 values, which the emulation takes minutes for; a device does those too.
 TEST_CASE("device: a tensor of many blocks and an odd rest") {
-#if defined(LONGHAUL_CUDA)
+#if defined(LONGHAUL_CUDA_KERNELS)
   const Shape shape{1, (std::size_t{1} << 24) + 3};
 #else
   const Shape shape{1, (std::size_t{1} << 15) + 3};
@@ -223,8 +224,9 @@ TEST_CASE("device: foreign payloads are refused where the host refuses them") {
   DeviceCodec codec;
   Workspace workspace;
   std::uint64_t seed = 1;
-  for (const std::string_view text : {"int4/32-packed", "int3/32-rotated", "topk10%-int4-packed",
-                                      "topk50%-bf16", "gtopk25%-fp32", "indexed10%", "bf16"}) {
+  for (const std::string_view text :
+       {"int4/32-packed", "int3/32-rotated", "topk10%-int4-packed", "int3/64-packed",
+        "topk50%-bf16", "gtopk25%-fp32", "indexed10%", "bf16"}) {
     CAPTURE(text);
     const Encoded sound = encoded(tensor("channels", shape), shape, rung(text));
     for (int change = 0; change < 60; ++change) {
