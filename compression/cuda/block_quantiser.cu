@@ -162,13 +162,18 @@ __global__ void quantise_blocks(QuantiseTask task) {
 
   float x[kPerLane];
 #pragma unroll
-  for (unsigned j = 0; j < kPerLane; ++j) {
+  for (unsigned j = 0; j < kPerLane; ++j) {  // nothing but loads, which need not wait
     const uint32_t i = lane + kWarpLanes * j;
     x[j] = 0.0F;
     if (i < length) x[j] = task.values[begin + i];
-    if (magnitude_of(x[j]) < kRefusedMagnitude) continue;
-    atomicMin(&task.refused[0], begin + i);
-    x[j] = 0.0F;  // what is written then is of no meaning, but it is written
+  }
+  if (largest_of_warp(x) >= kRefusedMagnitude) {
+#pragma unroll
+    for (unsigned j = 0; j < kPerLane; ++j) {
+      if (magnitude_of(x[j]) < kRefusedMagnitude) continue;
+      atomicMin(&task.refused[0], begin + lane + kWarpLanes * j);
+      x[j] = 0.0F;  // what is written then is of no meaning, but it is written
+    }
   }
   if (task.layout.rotated && length == kBlock) {
     flip_signs(x, task.layout.sign_key);
@@ -203,15 +208,20 @@ __global__ void quantise_blocks(QuantiseTask task) {
   task.squares[block] = __dmul_rn(static_cast<double>(squares), unit);
 }
 
-// The code at `place`, with its sign.
+// Where the lane's code is in the words of 32 codes.
 template <unsigned kBits, bool kSymbols>
-__device__ int code_at(const DequantiseTask& task, uint32_t place) {
-  unsigned bit = place % kWarpLanes * kBits;
-  if (kSymbols && kBits == 6) bit = place % kWarpLanes * 8;
-  if (kSymbols && kBits == 3) bit = place % kWarpLanes / 2 * 8 + place % 2 * kBits;
-  const std::size_t word = std::size_t{place / kWarpLanes} * kWordsOf32<kBits, kSymbols> + bit / 32;
-  uint32_t code = task.words[word] >> (bit % 32);
-  if (bit % 32 + kBits > 32) code |= task.words[word + 1] << (32 - bit % 32);
+__device__ unsigned first_bit_of_lane() {
+  const unsigned lane = lane_of_thread();
+  if (kSymbols && kBits == 6) return lane * 8;
+  if (kSymbols && kBits == 3) return lane / 2 * 8 + lane % 2 * kBits;
+  return lane * kBits;
+}
+
+// With its sign, from the words that it is in; the second is asked for by plain 6- and 3-bit codes.
+template <unsigned kBits>
+__device__ int code_in(uint32_t low, uint32_t high, unsigned bit) {
+  uint32_t code = low >> (bit % 32);
+  if (bit % 32 + kBits > 32) code |= high << (32 - bit % 32);
   constexpr uint32_t kSign = 1U << (kBits - 1);
   code &= (1U << kBits) - 1;
   return static_cast<int>(code ^ kSign) - static_cast<int>(kSign);
@@ -226,16 +236,26 @@ __global__ void dequantise_blocks(DequantiseTask task) {
   const uint32_t length = task.count - begin < kBlock ? task.count - begin : kBlock;
   const unsigned lane = lane_of_thread();
   const uint32_t scale_bits = task.scales[block];
-  if (scale_bits > kLargestScale && lane == 0) atomicMin(&task.refused[0], uint32_t{block});
   const float scale = __uint_as_float(scale_bits << 16);
+  constexpr unsigned kWords = kWordsOf32<kBits, kSymbols>;
+  constexpr bool kStraddles = !kSymbols && 32 % kBits != 0;
+  const unsigned bit = first_bit_of_lane<kBits, kSymbols>();
+  const std::size_t first_word = std::size_t{begin / kWarpLanes} * kWords + bit / 32;
+  const unsigned next_word = bit % 32 + kBits > 32 ? 1 : 0;  // else the same one again: no branch
+  uint32_t low[kPerLane];
+  uint32_t high[kPerLane];
+#pragma unroll
+  for (unsigned j = 0; j < kPerLane; ++j) {  // nothing but loads, which need not wait
+    low[j] = high[j] = 0;
+    if (lane + kWarpLanes * j >= length) continue;
+    low[j] = task.words[first_word + j * kWords];
+    if (kStraddles) high[j] = task.words[first_word + j * kWords + next_word];
+  }
+  if (scale_bits > kLargestScale && lane == 0) atomicMin(&task.refused[0], uint32_t{block});
   float x[kPerLane];
 #pragma unroll
   for (unsigned j = 0; j < kPerLane; ++j) {
-    const uint32_t i = lane + kWarpLanes * j;
-    x[j] = 0.0F;
-    if (i < length) {
-      x[j] = __fmul_rn(static_cast<float>(code_at<kBits, kSymbols>(task, begin + i)), scale);
-    }
+    x[j] = __fmul_rn(static_cast<float>(code_in<kBits>(low[j], high[j], bit)), scale);
   }
   if (task.layout.rotated && length == kBlock) {
     butterflies(x);

@@ -21,19 +21,49 @@ constexpr std::size_t kChunk = kThreads * kRounds;
 constexpr unsigned kTileRows = 1024;
 constexpr unsigned kStripRows = 32;
 
-__device__ inline bool is_kept(const Kept& kept, uint32_t row, uint32_t position) {
+struct Cut {
+  uint32_t magnitude = 0;
+  uint32_t position = 0;  // of the last tie that is kept
+};
+
+// Of a row; of all values, where there is one for them all.
+__device__ inline Cut cut_of(const Kept& kept, uint32_t row) {
   const uint32_t at = kept.per_row ? row : 0;
-  const uint32_t magnitude = magnitude_of(kept.values[position]);
-  const uint32_t threshold = kept.magnitudes[at];
-  return magnitude > threshold || (magnitude == threshold && position <= kept.cuts[at]);
+  return {kept.magnitudes[at], kept.cuts[at]};
+}
+
+__device__ inline bool is_kept(Cut cut, float value, uint32_t position) {
+  const uint32_t magnitude = magnitude_of(value);
+  return magnitude > cut.magnitude || (magnitude == cut.magnitude && position <= cut.position);
+}
+
+// A thread's values of a part, kStride apart; zeros beyond the end. Nothing but loads, which need
+// not wait for each other.
+struct OwnValues {
+  float value[kRounds];
+};
+
+template <unsigned kStride>
+__device__ OwnValues own_values(const Kept& kept, std::size_t begin, std::size_t count) {
+  OwnValues own;
+#pragma unroll
+  for (unsigned round = 0; round < kRounds; ++round) {
+    const std::size_t i = begin + round * kStride;
+    own.value[round] = 0.0F;
+    if (i < count) own.value[round] = kept.values[i];
+  }
+  return own;
 }
 
 __global__ void count_kernel(Kept kept, std::size_t count, Out<uint32_t> counts) {
+  const std::size_t begin = blockIdx.x * kChunk + threadIdx.x;
+  const OwnValues values = own_values<kThreads>(kept, begin, count);
+  const Cut cut = cut_of(kept, 0);
   uint32_t own = 0;
 #pragma unroll
   for (unsigned round = 0; round < kRounds; ++round) {
-    const std::size_t i = blockIdx.x * kChunk + round * kThreads + threadIdx.x;
-    if (i < count && is_kept(kept, 0, static_cast<uint32_t>(i))) ++own;
+    const std::size_t i = begin + round * kThreads;
+    if (i < count && is_kept(cut, values.value[round], static_cast<uint32_t>(i))) ++own;
   }
   uint32_t total = 0;
   (void)exclusive_sum_of_block(own, total);
@@ -45,13 +75,15 @@ __global__ void compact_kernel(Kept kept, std::size_t count, In<uint64_t> offset
                                Out<uint32_t> positions) {
   const unsigned lane = lane_of_thread();
   const std::size_t begin = blockIdx.x * kChunk + warp_of_thread() * (kWarpLanes * kRounds) + lane;
+  const OwnValues values = own_values<kWarpLanes>(kept, begin, count);
+  const Cut cut = cut_of(kept, 0);
   uint32_t votes[kRounds];
   uint32_t found = 0;  // in the warp
 #pragma unroll
   for (unsigned round = 0; round < kRounds; ++round) {
     const std::size_t i = begin + round * kWarpLanes;
-    votes[round] =
-        __ballot_sync(kAllLanes, i < count && is_kept(kept, 0, static_cast<uint32_t>(i)));
+    const bool own = i < count && is_kept(cut, values.value[round], static_cast<uint32_t>(i));
+    votes[round] = __ballot_sync(kAllLanes, own);
     found += static_cast<uint32_t>(__popc(votes[round]));
   }
   uint32_t total = 0;
@@ -88,10 +120,22 @@ __device__ inline Strip own_strip(const Kept& kept) {
 __device__ inline uint32_t kept_rows(const Kept& kept, const Strip& strip) {
   if (strip.column >= kept.columns) return 0;
   uint32_t rows = 0;
-#pragma unroll 8
-  for (unsigned r = 0; r < kStripRows; ++r) {  // no break: loads need not wait for each other
-    const uint32_t row = strip.first_row + r;
-    if (row < kept.rows && is_kept(kept, row, row * kept.columns + strip.column)) rows |= 1U << r;
+  for (unsigned first = 0; first < kStripRows; first += kRounds) {
+    float values[kRounds];
+    Cut cuts[kRounds];
+#pragma unroll
+    for (unsigned r = 0; r < kRounds; ++r) {
+      const uint32_t row = strip.first_row + first + r;
+      if (row >= kept.rows) continue;
+      values[r] = kept.values[row * kept.columns + strip.column];
+      cuts[r] = cut_of(kept, row);
+    }
+#pragma unroll
+    for (unsigned r = 0; r < kRounds; ++r) {
+      const uint32_t row = strip.first_row + first + r;
+      if (row >= kept.rows) continue;
+      if (is_kept(cuts[r], values[r], row * kept.columns + strip.column)) rows |= 1U << (first + r);
+    }
   }
   return rows;
 }

@@ -36,18 +36,19 @@ __global__ void scan_kernel(ScanTask task, uint32_t pieces_of_row, uint32_t piec
   }
   const std::size_t begin = std::size_t{row} * task.columns + first;
   double sum = 0.0;
+  uint32_t refused = kNoPosition;
 #pragma unroll 8
-  for (uint32_t i = lane; i < length; i += kHalf) {
+  for (uint32_t i = lane; i < length; i += kHalf) {  // no branch: loads need not wait
     float value = task.values[begin + i];
-    if (magnitude_of(value) >= kRefusedMagnitude) {
-      atomicMin(&task.refused[0], static_cast<uint32_t>(begin + i));
-    }
+    const auto at = static_cast<uint32_t>(begin + i);
+    if (magnitude_of(value) >= kRefusedMagnitude && refused > at) refused = at;
     if (task.measured == Measured::kLossAsBf16) {
       value = __fsub_rn(__uint_as_float(bf16_bits(value) << 16), value);
     }
     const auto wide = static_cast<double>(value);
     sum = __fma_rn(wide, wide, sum);
   }
+  if (refused != kNoPosition) atomicMin(&task.refused[0], refused);
   for (unsigned width = kHalf / 2; width > 0; width /= 2) {
     sum = __dadd_rn(sum, __shfl_down_sync(kAllLanes, sum, width, kHalf));
   }

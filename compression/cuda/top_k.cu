@@ -50,6 +50,24 @@ __device__ inline void count_value(Shared<uint32_t> bins, uint32_t magnitude, ui
   atomicAdd(&bins[magnitude >> digit.shift & ((1U << digit.bits) - 1)], 1U);
 }
 
+// The whole block: those of values [begin, end). Four loads of a thread do not wait for each other.
+__device__ inline void count_values(Shared<uint32_t> bins, In<float> values, std::size_t begin,
+                                    std::size_t end, uint32_t prefix, Digit digit) {
+  constexpr unsigned kLoads = 4;
+  constexpr uint32_t kNone = 0xffffffffU;  // no magnitude has bit 31, so that it begins with none
+  for (std::size_t first = begin + threadIdx.x; first < end; first += kLoads * kThreads) {
+    uint32_t magnitudes[kLoads];
+#pragma unroll
+    for (unsigned j = 0; j < kLoads; ++j) {
+      const std::size_t i = first + j * kThreads;
+      magnitudes[j] = kNone;
+      if (i < end) magnitudes[j] = magnitude_of(values[i]);
+    }
+#pragma unroll
+    for (unsigned j = 0; j < kLoads; ++j) count_value(bins, magnitudes[j], prefix, digit);
+  }
+}
+
 // The whole block, once it has passed a barrier after counting: the bin of the wanted entry. A
 // thread sums kBinsPerThread bins, thread 0 the highest ones; one thread finds its own to be it.
 __device__ inline Wanted narrow_down(Shared<uint32_t> bins, Wanted wanted, Digit digit) {
@@ -95,9 +113,7 @@ __global__ void select_rows_kernel(In<float> values, uint32_t columns, uint32_t 
   for (unsigned pass = 0; pass < kPasses; ++pass) {
     const Digit digit = digit_of(pass);
     clear_bins(bins);
-    for (uint32_t i = threadIdx.x; i < columns; i += kThreads) {
-      count_value(bins, magnitude_of(values[begin + i]), wanted.prefix, digit);
-    }
+    count_values(bins, values, begin, begin + columns, wanted.prefix, digit);
     __syncthreads();
     wanted = narrow_down(bins, wanted, digit);
   }
@@ -114,9 +130,7 @@ __global__ void histogram_kernel(In<float> values, std::size_t count, unsigned p
   clear_bins(own_bins);
   const std::size_t begin = blockIdx.x * kStripe;
   const std::size_t end = begin + kStripe < count ? begin + kStripe : count;
-  for (std::size_t i = begin + threadIdx.x; i < end; i += kThreads) {
-    count_value(own_bins, magnitude_of(values[i]), prefix, digit);
-  }
+  count_values(own_bins, values, begin, end, prefix, digit);
   __syncthreads();
   for (unsigned i = threadIdx.x; i < kBins; i += kThreads) {
     const uint32_t counted = own_bins[i];
