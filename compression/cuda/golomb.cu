@@ -43,10 +43,18 @@ __device__ inline uint64_t divisor_of(Golomb golomb) {
   return uint64_t{golomb.three ? 3U : 1U} << golomb.shift;
 }
 
-// The smallest t with 128 (2 S + G) < c M G.
+__device__ inline unsigned log2_of(uint64_t x) {
+  return 63U - static_cast<unsigned>(__clzll(static_cast<long long>(x)));
+}
+
+// The smallest t with 128 (2 S + G) < c M G. Divisors up to 2^s are too small where
+// 542 G 2^s <= 128 (2 S + G), which the logarithms say: the search begins after them.
 __device__ inline unsigned parameter_for(uint64_t sum, uint64_t count) {
   const uint64_t mean = 128 * (2 * sum + count);
-  unsigned parameter = 0;
+  const unsigned too_small = log2_of(542 * count) + 1;
+  const unsigned log2_mean = log2_of(mean);
+  unsigned parameter = log2_mean > too_small ? 2 * (log2_mean - too_small) : 0;
+#pragma unroll 1
   for (; parameter < kLargestParameter; ++parameter) {
     const Golomb golomb = golomb_of(parameter);
     const uint64_t factor = parameter == 0 ? 542 : golomb.three ? 428 : 455;

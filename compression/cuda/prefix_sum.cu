@@ -48,15 +48,19 @@ __global__ void sum_kernel(In<uint32_t> counts, std::size_t count, In<uint64_t> 
                            Out<uint64_t> sums) {
   const std::size_t begin =
       blockIdx.x * kChunk + warp_of_thread() * (kWarpLanes * kPerThread) + lane_of_thread();
+  uint32_t own[kPerThread];
+#pragma unroll
+  for (unsigned j = 0; j < kPerThread; ++j) {  // nothing but loads, which need not wait
+    const std::size_t i = begin + j * kWarpLanes;
+    own[j] = 0;
+    if (i < count) own[j] = counts[i];
+  }
   uint64_t below[kPerThread];  // of a round, in the warp
   uint64_t warp = 0;
 #pragma unroll
   for (unsigned j = 0; j < kPerThread; ++j) {
-    const std::size_t i = begin + j * kWarpLanes;
-    uint64_t own = 0;
-    if (i < count) own = counts[i];
-    const uint64_t inclusive = inclusive_sum_of_warp(own);
-    below[j] = warp + inclusive - own;
+    const uint64_t inclusive = inclusive_sum_of_warp(uint64_t{own[j]});
+    below[j] = warp + inclusive - own[j];
     warp += __shfl_sync(kAllLanes, inclusive, kWarpLanes - 1);
   }
   uint64_t total = 0;

@@ -124,6 +124,9 @@ inline double __fma_rn(double a, double b, double c) { return std::fma(a, b, c);
 inline float __uint_as_float(std::uint32_t bits) { return std::bit_cast<float>(bits); }
 inline std::uint32_t __float_as_uint(float value) { return std::bit_cast<std::uint32_t>(value); }
 inline int __popc(std::uint32_t bits) { return std::popcount(bits); }
+inline int __clzll(long long bits) {
+  return std::countl_zero(static_cast<unsigned long long>(bits));
+}
 inline int __ffs(std::uint32_t bits) { return bits == 0 ? 0 : std::countr_zero(bits) + 1; }
 
 }  // namespace longhaul::compression::cuda::emulation
