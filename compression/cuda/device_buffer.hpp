@@ -67,14 +67,14 @@ class DeviceBuffer {
 
   [[nodiscard]] std::size_t size() const { return size_; }
 
-  Out<T> assign(std::span<const T> values) {
+  auto assign(std::span<const T> values) {
     resize(values.size());
     upload<T>(values, out());
     return out();
   }
   // Foreign bytes, as words, of which the last is filled up with zeros; `bytes` need not be
   // aligned.
-  Out<T> assign_bytes(std::span<const std::byte> bytes) {
+  auto assign_bytes(std::span<const std::byte> bytes) {
     std::vector<T> aligned((bytes.size() + sizeof(T) - 1) / sizeof(T));
     std::ranges::copy(bytes, reinterpret_cast<std::byte*>(aligned.data()));
     return assign(aligned);
@@ -88,7 +88,7 @@ class DeviceBuffer {
   }
 
 #if defined(LONGHAUL_CUDA_KERNELS)
-  Out<T> resize(std::size_t size) {
+  T* resize(std::size_t size) {
     if (size > capacity_) {
       release();
       void* memory = nullptr;
