@@ -87,6 +87,13 @@ class DeviceBuffer {
     return value;
   }
 
+  // From here on only read; the emulation holds to it, and remembers less.
+  void make_constant() {
+#if !defined(LONGHAUL_CUDA_KERNELS)
+    region_->make_constant();
+#endif
+  }
+
 #if defined(LONGHAUL_CUDA_KERNELS)
   T* resize(std::size_t size) {
     if (size > capacity_) {

@@ -50,27 +50,24 @@ struct Machine {
   std::vector<Thread> threads;
   std::vector<WarpValues> warp_values;
   std::unordered_map<const void*, SharedArray> shared;
-  Thread* running = nullptr;
   std::exception_ptr failure;
   bool abandoned = false;
 };
 
-Machine& machine() {
-  static Machine only;
-  return only;
-}
+Machine the_machine;
+Thread* running = nullptr;  // null while the host's code runs
 
 std::vector<unsigned> turns(unsigned count) {
   std::vector<unsigned> turns(count);
   std::iota(turns.begin(), turns.end(), 0U);
-  switch (machine().order) {
+  switch (the_machine.order) {
     case Order::kForward:
       break;
     case Order::kReverse:
       std::ranges::reverse(turns);
       break;
     case Order::kRandom:
-      std::ranges::shuffle(turns, machine().random);
+      std::ranges::shuffle(turns, the_machine.random);
       break;
   }
   return turns;
@@ -82,24 +79,24 @@ std::string line_of(const std::source_location& where) {
 }
 
 bool same_place(const std::source_location& a, const std::source_location& b) {
-  return a.line() == b.line() && a.column() == b.column() &&
-         std::string_view(a.file_name()) == b.file_name();
+  if (a.line() != b.line() || a.column() != b.column()) return false;
+  return a.file_name() == b.file_name() || std::string_view(a.file_name()) == b.file_name();
 }
 
 void run(Thread& thread) {
-  machine().running = &thread;
+  running = &thread;
   thread.fiber.resume();
-  machine().running = nullptr;
-  if (machine().failure != nullptr) {
-    std::rethrow_exception(std::exchange(machine().failure, nullptr));
+  running = nullptr;
+  if (the_machine.failure != nullptr) {
+    std::rethrow_exception(std::exchange(the_machine.failure, nullptr));
   }
 }
 
 void wait(State state) {
-  Thread& thread = *machine().running;
+  Thread& thread = *running;
   thread.state = state;
   thread.fiber.suspend();
-  if (machine().abandoned) throw Abandoned{};
+  if (the_machine.abandoned) throw Abandoned{};
 }
 
 // The lanes that wait for the same meeting as `thread`, as a mask.
@@ -173,18 +170,18 @@ bool pass_barrier(std::span<Thread> threads) {
 
 void body_of(const std::function<void()>& body) {
   try {
-    if (!machine().abandoned) body();
+    if (!the_machine.abandoned) body();
   } catch (const Abandoned&) {
     // the grid has failed elsewhere
   } catch (...) {
-    machine().failure = std::current_exception();
+    the_machine.failure = std::current_exception();
   }
-  machine().running->state = State::kDone;
+  running->state = State::kDone;
 }
 
 void start_threads(dim3 grid, dim3 block, unsigned block_number,
                    const std::function<void()>& body) {
-  Machine& here = machine();
+  Machine& here = the_machine;
   here.shared.clear();
   for (unsigned i = 0; i < here.threads.size(); ++i) {
     Thread& thread = here.threads[i];
@@ -193,34 +190,35 @@ void start_threads(dim3 grid, dim3 block, unsigned block_number,
                                     block_number / (grid.x * grid.y)},
                           .block_extent = block,
                           .grid_extent = grid};
-    thread.moment = {.launch = here.launches, .block = block_number, .thread = i};
+    thread.moment = {
+        .launch = here.launches, .block = block_number, .thread = static_cast<std::uint16_t>(i)};
     thread.state = State::kRunnable;
     thread.fiber.start(here.stacks[i], [&body] { body_of(body); });
   }
 }
 
 void run_block(unsigned warps) {
-  const std::span<Thread> threads = machine().threads;
+  const std::span<Thread> threads = the_machine.threads;
   do {
     for (const unsigned warp : turns(warps)) {
       const std::size_t first = std::size_t{warp} * kLanesOfWarp;
       run_warp(threads.subspan(first, std::min<std::size_t>(kLanesOfWarp, threads.size() - first)),
-               machine().warp_values[warp]);
+               the_machine.warp_values[warp]);
     }
   } while (pass_barrier(threads));
 }
 
 // Lets every fiber that still waits leave its function.
 void abandon() {
-  Machine& here = machine();
+  Machine& here = the_machine;
   here.abandoned = true;
   for (Thread& thread : here.threads) {
     while (thread.state != State::kDone) {
-      here.running = &thread;
+      running = &thread;
       thread.fiber.resume();
     }
   }
-  here.running = nullptr;
+  running = nullptr;
   here.failure = nullptr;
   here.abandoned = false;
 }
@@ -228,12 +226,12 @@ void abandon() {
 }  // namespace
 
 void set_order(Order order, std::uint64_t seed) {
-  machine().order = order;
-  machine().random.seed(seed);
+  the_machine.order = order;
+  the_machine.random.seed(seed);
 }
 
 void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
-  Machine& here = machine();
+  Machine& here = the_machine;
   const unsigned count = block.x * block.y * block.z;
   if (count == 0 || count > kMostThreads || grid.x * grid.y * grid.z == 0) {
     throw Fault(
@@ -255,21 +253,21 @@ void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
   }
 }
 
-const Coordinates& coordinates() { return machine().running->coordinates; }
+const Coordinates& coordinates() { return running->coordinates; }
 
 const Moment& current_moment() {
   static const Moment host;
-  return machine().running == nullptr ? host : machine().running->moment;
+  return running == nullptr ? host : running->moment;
 }
 
 void block_barrier(std::source_location where) {
-  machine().running->where = where;
+  running->where = where;
   wait(State::kAtBlock);
 }
 
 const WarpValues& warp_exchange(std::uint32_t mask, std::uint64_t value,
                                 std::source_location where) {
-  Thread& thread = *machine().running;
+  Thread& thread = *running;
   const unsigned lane = thread.moment.thread % kLanesOfWarp;
   if ((mask >> lane & 1U) == 0) {
     throw Fault(fmt::format("{}: lane {} is not in the mask {:#010x} that it gives", line_of(where),
@@ -279,12 +277,12 @@ const WarpValues& warp_exchange(std::uint32_t mask, std::uint64_t value,
   thread.mask = mask;
   thread.value = value;
   wait(State::kAtWarp);
-  return machine().warp_values[thread.moment.thread / kLanesOfWarp];
+  return the_machine.warp_values[thread.moment.thread / kLanesOfWarp];
 }
 
 SharedMemory shared_memory(const void* tag, const char* name, std::size_t count,
                            std::size_t element_bytes) {
-  SharedArray& array = machine().shared[tag];
+  SharedArray& array = the_machine.shared[tag];
   if (array.region == nullptr) {
     const std::size_t units = count * element_bytes / sizeof(std::max_align_t) + 1;
     array.bytes = std::make_unique<std::max_align_t[]>(units);

@@ -40,10 +40,17 @@ void Region::fail(std::size_t index, const char* what) const {
 
 Shadow& Region::at(std::size_t index) {
   if (index >= count_) fail(index, "is outside");
+  if (shadow_ == nullptr) fail(index, "is constant");
   return shadow_[index];
 }
 
+void Region::make_constant() {
+  read_by_host(0, count_);
+  shadow_.reset();
+}
+
 void Region::check_read(std::size_t index, bool atomic) {
+  if (shadow_ == nullptr && index < count_ && !atomic) return;
   Shadow& shadow = at(index);
   Moment now = current_moment();
   now.atomic = atomic;
@@ -78,12 +85,13 @@ void Region::check_write(std::size_t index, bool atomic) {
 
 void Region::written_by_host(std::size_t begin, std::size_t count) {
   if (begin + count > count_) fail(begin + count, "is outside");
+  if (shadow_ == nullptr) fail(begin, "is constant");
   for (std::size_t i = begin; i < begin + count; ++i) shadow_[i] = {.written = true};
 }
 
 void Region::read_by_host(std::size_t begin, std::size_t count) const {
   if (begin + count > count_) fail(begin + count, "is outside");
-  for (std::size_t i = begin; i < begin + count; ++i) {
+  for (std::size_t i = begin; shadow_ != nullptr && i < begin + count; ++i) {
     if (!shadow_[i].written) fail(i, "was copied to the host but never written");
   }
 }

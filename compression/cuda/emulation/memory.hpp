@@ -21,18 +21,18 @@ class Fault : public std::runtime_error {
 struct Moment {
   std::uint32_t launch = 0;
   std::uint32_t block = 0;
-  std::uint32_t thread = 0;
   std::uint32_t barrier = 0;    // of the block
   std::uint32_t warp_step = 0;  // collectives of the whole warp
+  std::uint16_t thread = 0;
   bool atomic = false;
 };
 
 struct Shadow {
+  Moment write = {};
+  Moment reader = {};
   bool written = false;
   bool read = false;
   bool many_readers = false;  // more than `reader`, since the last write
-  Moment write = {};
-  Moment reader = {};
 };
 
 // The shadow of one allocation, or of one shared array.
@@ -48,13 +48,16 @@ class Region {
   void written_by_host(std::size_t begin, std::size_t count);
   void read_by_host(std::size_t begin, std::size_t count) const;
 
+  // From here on nobody writes, and reads are only checked for bounds. All must be written.
+  void make_constant();
+
  private:
   [[noreturn]] void fail(std::size_t index, const char* what) const;
   Shadow& at(std::size_t index);
 
   std::string name_;
   std::size_t count_;
-  std::unique_ptr<Shadow[]> shadow_;
+  std::unique_ptr<Shadow[]> shadow_;  // null: constant
 };
 
 // What `values[i]` is: reading and writing are told apart.

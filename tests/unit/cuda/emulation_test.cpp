@@ -187,6 +187,15 @@ TEST_CASE("emulation: what no kernel wrote is not copied to the host") {
   CHECK_THROWS_AS((void)out.at(1), Fault);
 }
 
+TEST_CASE("emulation: a write to what is constant is caught") {
+  CHECK(says(fault_in_all_orders([] {
+               DeviceBuffer<std::uint32_t> out(numbers());
+               out.make_constant();
+               launch(count_threads<true>, dim3{1}, dim3{kCount}, out.out());
+             }),
+             "is constant"));
+}
+
 TEST_CASE("emulation: after a fault the next grid runs") {
   CHECK(fault_of(write_past_the_end) != "");
   CHECK(fault_of(warp_neighbours) == "");
