@@ -41,7 +41,7 @@ bool is_training(const BoundaryTensor& what) {
 }
 
 BoundaryCodec::Encoded dense(const at::Tensor& tensor) {
-  const auto owner = std::make_shared<at::Tensor>(tensor);
+  const auto owner = std::make_shared<at::Tensor>(tensor.to(at::kCPU));
   const bool fp32 = tensor.scalar_type() == at::kFloat;
   const auto* bytes = static_cast<const std::byte*>(owner->data_ptr());
   return {.codec = fp32 ? compression::Codec::kDenseFp32 : compression::Codec::kDenseBf16,
@@ -105,23 +105,33 @@ std::uint64_t BoundaryCodec::random_key(const BoundaryTensor& what) const {
   return proto::checksum(std::as_bytes(std::span(parts)));
 }
 
+bool BoundaryCodec::serves(const at::Device& device) const {
+  return compresses() && DeviceBoundary::serves(device);
+}
+
 BoundaryCodec::Encoded BoundaryCodec::encode(const BoundaryTensor& what, const at::Tensor& tensor) {
   if (!rung_ || what.moment.phase == wire::TensorHeader::EVALUATION_DENSE) return dense(tensor);
   const auto encoded = std::make_shared<compression::Encoded>();
   const compression::Shape shape = shape_of(tensor);
   const std::uint64_t key = random_key(what);
   const bool shares_mask = rung_->selection != Selection::kAll && !rung_->own_mask;
-  const Mask mask = what.backward && shares_mask ? received_.take(key_of(what)) : Mask();
+  Mask mask = what.backward && shares_mask ? received_.take(key_of(what)) : Mask();
   const Rung rung = what.backward && shares_mask ? compression::masked_values_of(*rung_) : *rung_;
-  const auto done = with_values(tensor, [&](auto values) {
-    const std::span<const typename decltype(values)::value_type> given = values;
-    return mask.empty() ? compression::encode(given, shape, rung, key, encoding_, *encoded)
-                        : compression::encode_masked(given, shape, mask.span(), rung, key,
-                                                     encoding_, *encoded);
-  });
+  const auto done =
+      serves(tensor.device())
+          ? device_encoding_.encode(tensor, {.shape = shape, .rung = rung, .key = key}, mask,
+                                    *encoded)
+          : with_values(tensor, [&](auto values) {
+              const std::span<const typename decltype(values)::value_type> given = values;
+              return mask.empty()
+                         ? compression::encode(given, shape, rung, key, encoding_, *encoded)
+                         : compression::encode_masked(given, shape, mask.host.span(), rung, key,
+                                                      encoding_, *encoded);
+            });
   if (!done) return dense(tensor);
-  if (!what.backward && is_training(what) && shares_mask && !encoded->mask.empty()) {
-    sent_.put(key_of(what), std::move(encoded->mask));
+  if (!encoded->mask.empty()) mask.host = std::move(encoded->mask);
+  if (!what.backward && is_training(what) && shares_mask && !mask.empty()) {
+    sent_.put(key_of(what), std::move(mask));
   }
   return {.codec = encoded->codec,
           .payload = {encoded->payload.span(), encoded},
@@ -134,9 +144,13 @@ compression::Result<void> BoundaryCodec::decode(const BoundaryTensor& what,
                                                 std::span<const std::byte> payload,
                                                 at::Tensor& into) {
   Mask mask = what.backward ? sent_.take(key_of(what)) : Mask();
-  const auto done = with_values(into, [&](auto values) {
-    return compression::decode(codec, payload, shape_of(into), values, &mask, decoding_);
-  });
+  const compression::Shape shape = shape_of(into);
+  const auto done =
+      serves(into.device())
+          ? device_decoding_.decode(codec, payload, shape, into, mask)
+          : with_values(into, [&](auto values) {
+              return compression::decode(codec, payload, shape, values, &mask.host, decoding_);
+            });
   if (done && !what.backward && is_training(what) && codec == compression::Codec::kTopK) {
     received_.put(key_of(what), std::move(mask));
   }

@@ -2,6 +2,7 @@
 // share, and what was lost.
 #pragma once
 
+#include "compnode/worker/device_boundary.hpp"
 #include "compnode/worker/mailbox.hpp"
 #include "compression/tensor_codec.hpp"
 #include "proto/compression_setting.hpp"
@@ -49,13 +50,17 @@ class BoundaryCodec {
     std::string rung;
     compression::Distortion distortion;
   };
-  // `tensor`: fp32 or bf16, contiguous, on the CPU; the payload may refer to its memory. A forward
+  // Whether tensors on this device are encoded and decoded there; others come to the CPU first.
+  [[nodiscard]] bool serves(const c10::Device& device) const;
+
+  // `tensor`: fp32 or bf16, contiguous, on the CPU or on a device that is served; the payload may
+  // refer to its memory. A forward
   // of training leaves the mask for the backward that answers it; that backward goes out under the
   // mask with which the forward came. A tensor that no lossy rung can carry, one with NaN or
   // infinity, goes out dense: the step's end finds where it came from.
   [[nodiscard]] Encoded encode(const BoundaryTensor& what, const at::Tensor& tensor);
 
-  // The tensor of `shape`, fp32 or bf16 as `like` is, which it fills; an error if the payload is no
+  // Fills the whole of `into`, fp32 or bf16, placed as for encode(); an error if the payload is no
   // such tensor.
   [[nodiscard]] compression::Result<void> decode(const BoundaryTensor& what,
                                                  compression::Codec codec,
@@ -63,7 +68,7 @@ class BoundaryCodec {
                                                  at::Tensor& into);
 
  private:
-  using Mask = compression::Buffer<std::uint32_t>;
+  using Mask = BoundaryMask;
   // Value, stages, micro-batch.
   using MaskKey = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
   class Masks {
@@ -85,6 +90,8 @@ class BoundaryCodec {
   Masks received_;  // of forwards that this stage received
   compression::Workspace encoding_;
   compression::Workspace decoding_;
+  DeviceBoundary device_encoding_;
+  DeviceBoundary device_decoding_;
 };
 
 }  // namespace longhaul::compnode

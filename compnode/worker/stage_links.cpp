@@ -165,7 +165,8 @@ void StageLinks::send_boundary(const BoundaryTensor& what, const at::Tensor& ten
   Outgoing message = header_for(what.backward ? what.from : what.to,
                                 what.backward ? Kind::GRADIENT : Kind::ACTIVATION, what.moment,
                                 graph_.value_name(what.value), tensor);
-  const at::Tensor values = tensor.to(at::kCPU).contiguous();
+  const at::Device place = codec_.serves(tensor.device()) ? tensor.device() : at::kCPU;
+  const at::Tensor values = tensor.to(place).contiguous();
   if (!codec_.compresses()) return encode_and_send(what, std::move(message), values);
   boost::asio::post(encoder_, [this, what, message = std::move(message), values]() mutable {
     try {
@@ -237,7 +238,8 @@ at::Tensor StageLinks::receive_boundary(const BoundaryTensor& what, proto::Shape
   const auto codec = compression::codec_from_number(message.header.codec());
   if (!codec) throw broken(key, codec.error().message);
   if (*codec == codec_for(expected.type)) return dense_tensor(key, std::move(message), expected);
-  at::Tensor values = at::empty(expected.shape, expected.type);
+  const at::Device place = codec_.serves(options_.device) ? options_.device : at::kCPU;
+  at::Tensor values = at::empty(expected.shape, at::TensorOptions(place).dtype(expected.type));
   const auto decoded = codec_.decode(what, *codec, message.payload.bytes, values);
   if (!decoded) throw broken(key, decoded.error().message);
   return values.to(options_.device);

@@ -14,6 +14,13 @@
 
 namespace longhaul::compression::cuda {
 
+// What the calling thread does from here on is done on this device.
+inline void use_device([[maybe_unused]] int device) {
+#if defined(LONGHAUL_CUDA_KERNELS)
+  check(cudaSetDevice(device), "choosing a device");
+#endif
+}
+
 // Copies between host and device wait for the kernels launched before; they throw where the device
 // fails. Spans may be empty, pointers of such are not looked at.
 template <class T>

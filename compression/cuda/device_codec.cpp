@@ -295,22 +295,27 @@ Source widened(In<uint16_t> values, Shape shape, DeviceMemory& memory) {
 
 }  // namespace
 
-DeviceCodec::DeviceCodec() : memory_(std::make_unique<DeviceMemory>()) {}
+DeviceCodec::DeviceCodec(int device) : device_(device), memory_(std::make_unique<DeviceMemory>()) {}
 DeviceCodec::~DeviceCodec() = default;
 DeviceCodec::DeviceCodec(DeviceCodec&&) noexcept = default;
 DeviceCodec& DeviceCodec::operator=(DeviceCodec&&) noexcept = default;
+
+DeviceMemory& DeviceCodec::use() {
+  use_device(device_);
+  return *memory_;
+}
 
 Result<void> DeviceCodec::encode(In<float> values, Shape shape, const Rung& rung, std::uint64_t key,
                                  Encoded& out, DeviceBuffer<uint32_t>& mask) {
   if (auto sound = check_shape(shape); sound.has_error()) return sound;
   const Source source{.values = values, .bf16 = nullptr, .shape = shape};
-  return encode_source(source, rung, key, *memory_, out, mask);
+  return encode_source(source, rung, key, use(), out, mask);
 }
 
 Result<void> DeviceCodec::encode(In<uint16_t> values, Shape shape, const Rung& rung,
                                  std::uint64_t key, Encoded& out, DeviceBuffer<uint32_t>& mask) {
   if (auto sound = check_shape(shape); sound.has_error()) return sound;
-  return encode_source(widened(values, shape, *memory_), rung, key, *memory_, out, mask);
+  return encode_source(widened(values, shape, use()), rung, key, *memory_, out, mask);
 }
 
 Result<void> DeviceCodec::encode_masked(In<float> values, Shape shape,
@@ -318,14 +323,14 @@ Result<void> DeviceCodec::encode_masked(In<float> values, Shape shape,
                                         std::uint64_t key, Encoded& out) {
   if (auto sound = check_shape(shape); sound.has_error()) return sound;
   const Source source{.values = values, .bf16 = nullptr, .shape = shape};
-  return encode_masked_source(source, mask, rung, key, *memory_, out);
+  return encode_masked_source(source, mask, rung, key, use(), out);
 }
 
 Result<void> DeviceCodec::encode_masked(In<uint16_t> values, Shape shape,
                                         const DeviceBuffer<uint32_t>& mask, const Rung& rung,
                                         std::uint64_t key, Encoded& out) {
   if (auto sound = check_shape(shape); sound.has_error()) return sound;
-  return encode_masked_source(widened(values, shape, *memory_), mask, rung, key, *memory_, out);
+  return encode_masked_source(widened(values, shape, use()), mask, rung, key, *memory_, out);
 }
 
 }  // namespace longhaul::compression::cuda

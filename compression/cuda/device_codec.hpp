@@ -17,11 +17,13 @@ namespace longhaul::compression::cuda {
 
 struct DeviceMemory;
 
-// Memory on the device between calls. One thread at a time; all work is in the default stream, and
-// every function returns when its result is there. Where the device fails, std::runtime_error.
+// Memory on the device between calls. One thread at a time, whose current device becomes this one;
+// all work is in the default stream, and every function returns when its result is there, but for
+// decode(): later work in that stream finds it. Where the device fails, std::runtime_error.
 class DeviceCodec {
  public:
-  DeviceCodec();
+  // `device`: CUDA's number of it.
+  explicit DeviceCodec(int device = 0);
   ~DeviceCodec();
   DeviceCodec(DeviceCodec&&) noexcept;
   DeviceCodec& operator=(DeviceCodec&&) noexcept;
@@ -53,6 +55,9 @@ class DeviceCodec {
                                     Out<std::uint16_t> out, DeviceBuffer<std::uint32_t>* mask);
 
  private:
+  DeviceMemory& use();  // makes the device current
+
+  int device_;
   std::unique_ptr<DeviceMemory> memory_;
 };
 

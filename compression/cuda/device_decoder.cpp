@@ -148,7 +148,7 @@ Result<void> decode_floats(Codec codec, std::span<const std::byte> payload, Shap
 
 Result<void> DeviceCodec::decode(Codec codec, std::span<const std::byte> payload, Shape shape,
                                  Out<float> out, DeviceBuffer<uint32_t>* mask) {
-  return decode_floats(codec, payload, shape, out, mask, *memory_);
+  return decode_floats(codec, payload, shape, out, mask, use());
 }
 
 Result<void> DeviceCodec::decode(Codec codec, std::span<const std::byte> payload, Shape shape,
@@ -159,7 +159,7 @@ Result<void> DeviceCodec::decode(Codec codec, std::span<const std::byte> payload
   if (shape.rows != 0 && shape.columns >= kMostElements / shape.rows + 1) {
     return Error{fmt::format("a tensor of {} x {} is too large", shape.rows, shape.columns)};
   }
-  const auto widened = memory_->widened.resize(shape.elements());
+  const auto widened = use().widened.resize(shape.elements());
   if (auto done = decode_floats(codec, payload, shape, widened, mask, *memory_); done.has_error()) {
     return done;
   }

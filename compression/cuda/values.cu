@@ -1,7 +1,10 @@
-// One thread a value: fill, gather, scatter, bfloat16, and the search for what is not finite.
+// Four values a thread: fill, gather, scatter, bfloat16, and the search for what is not finite.
 //
 // CPU reference: gather() of tensor_codec.cpp, scatter() of tensor_decoder.cpp, narrow_to_bf16()
 // and widen_from_bf16() of value_section.cpp.
+//
+// A block has 1024 values beside each other, a thread every 256th of them; its loads come first, so
+// that they do not wait for each other.
 //
 // Floor: what is read and written once; gather and scatter touch a sector of 32 bytes for each
 // entry whose neighbours are not in the mask.
@@ -11,50 +14,97 @@
 namespace longhaul::compression::cuda {
 namespace {
 
-__device__ inline std::size_t own_index() {
-  return std::size_t{blockIdx.x} * kThreads + threadIdx.x;
+constexpr unsigned kEach = 4;
+
+__device__ inline std::size_t own_index(unsigned j) {
+  return (std::size_t{blockIdx.x} * kEach + j) * kThreads + threadIdx.x;
+}
+
+template <class T>
+struct Own {
+  T item[kEach];
+};
+
+template <class T>
+__device__ Own<T> own_items(In<T> from, std::size_t count) {
+  Own<T> own;
+#pragma unroll
+  for (unsigned j = 0; j < kEach; ++j) {
+    own.item[j] = 0;
+    if (own_index(j) < count) own.item[j] = from[own_index(j)];
+  }
+  return own;
+}
+
+template <class T>
+__device__ void store_items(const Own<T>& own, Out<T> to, std::size_t count) {
+#pragma unroll
+  for (unsigned j = 0; j < kEach; ++j) {
+    if (own_index(j) < count) to[own_index(j)] = own.item[j];
+  }
 }
 
 template <class T>
 __global__ void fill_kernel(Out<T> values, std::size_t count, T value) {
-  if (own_index() < count) values[own_index()] = value;
+  store_items(Own<T>{{value, value, value, value}}, values, count);
 }
 
 __global__ void gather_kernel(In<float> values, In<uint32_t> mask, std::size_t count,
                               Out<float> to) {
-  const std::size_t i = own_index();
-  if (i < count) to[i] = values[mask[i]];
+  const Own<uint32_t> at = own_items(mask, count);
+  Own<float> own;
+#pragma unroll
+  for (unsigned j = 0; j < kEach; ++j) {
+    own.item[j] = 0.0F;
+    if (own_index(j) < count) own.item[j] = values[at.item[j]];
+  }
+  store_items(own, to, count);
 }
 
 __global__ void scatter_kernel(In<float> values, In<uint32_t> mask, std::size_t count,
                                Out<float> to) {
-  const std::size_t i = own_index();
-  if (i < count) to[mask[i]] = values[i];
+  const Own<uint32_t> at = own_items(mask, count);
+  const Own<float> own = own_items(values, count);
+#pragma unroll
+  for (unsigned j = 0; j < kEach; ++j) {
+    if (own_index(j) < count) to[at.item[j]] = own.item[j];
+  }
 }
 
 __global__ void narrow_kernel(In<float> values, std::size_t count, Out<uint16_t> to) {
-  const std::size_t i = own_index();
-  if (i >= count) return;
-  const uint32_t bits = __float_as_uint(values[i]);
-  to[i] = static_cast<uint16_t>((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16);
+  const Own<float> own = own_items(values, count);
+  Own<uint16_t> narrow;
+#pragma unroll
+  for (unsigned j = 0; j < kEach; ++j) {
+    const uint32_t bits = __float_as_uint(own.item[j]);
+    narrow.item[j] = static_cast<uint16_t>((bits + 0x7fffU + (bits >> 16 & 1U)) >> 16);
+  }
+  store_items(narrow, to, count);
 }
 
 __global__ void widen_kernel(In<uint16_t> values, std::size_t count, Out<float> to) {
-  const std::size_t i = own_index();
-  if (i >= count) return;
-  const uint32_t bits = values[i];
-  to[i] = __uint_as_float(bits << 16);
+  const Own<uint16_t> own = own_items(values, count);
+  Own<float> wide;
+#pragma unroll
+  for (unsigned j = 0; j < kEach; ++j) {
+    wide.item[j] = __uint_as_float(uint32_t{own.item[j]} << 16);
+  }
+  store_items(wide, to, count);
 }
 
 __global__ void not_finite_kernel(In<float> values, std::size_t count, Out<uint32_t> refused) {
-  const std::size_t i = own_index();
-  if (i >= count || magnitude_of(values[i]) < 0x7f800000U) return;
-  atomicMin(&refused[0], static_cast<uint32_t>(i));
+  const Own<float> own = own_items(values, count);
+#pragma unroll
+  for (unsigned j = 0; j < kEach; ++j) {
+    if (magnitude_of(own.item[j]) < 0x7f800000U) continue;
+    atomicMin(&refused[0], static_cast<uint32_t>(own_index(j)));
+  }
 }
 
 template <class... P, class... A>
 void launch_each(void (*kernel)(P...), std::size_t count, A... arguments) {
-  if (count != 0) launch(kernel, dim3{pieces_of(count, kThreads)}, dim3{kThreads}, arguments...);
+  if (count == 0) return;
+  launch(kernel, dim3{pieces_of(count, kEach * kThreads)}, dim3{kThreads}, arguments...);
 }
 
 }  // namespace

@@ -85,6 +85,10 @@ __global__ void copy_past_the_end(In<std::uint32_t> values, Out<std::uint32_t> o
 
 __global__ void write_past_the_end(Out<std::uint32_t> out) { out[threadIdx.x + 1] = 1; }
 
+__global__ void load_four_from_the_second(In<std::uint32_t> values, Out<std::uint32_t> out) {
+  out[threadIdx.x] = load_four(values, 1).word[0];
+}
+
 std::vector<std::uint32_t> numbers() {
   std::vector<std::uint32_t> numbers(kCount);
   for (std::uint32_t i = 0; i < kCount; ++i) numbers[i] = 3 * i;
@@ -169,6 +173,10 @@ TEST_CASE("emulation: an overrun of shared memory is caught") {
 TEST_CASE("emulation: an overrun of global memory is caught, to read and to write") {
   CHECK(says(fault_of_turning(copy_past_the_end), "is outside"));
   CHECK(says(fault_of(write_past_the_end), "is outside"));
+}
+
+TEST_CASE("emulation: four words that are not aligned are caught") {
+  CHECK(says(fault_of_turning(load_four_from_the_second), "no multiple of 4"));
 }
 
 TEST_CASE("emulation: a shuffle on half a warp is caught") {

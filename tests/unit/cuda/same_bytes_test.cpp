@@ -1,11 +1,13 @@
 // The device makes the same bytes as the scalar code, whatever the rung, the size and the values.
 #include "compression/cuda/device_codec.hpp"
+#include "compression/random.hpp"
 #include "tests/unit/compression/tensors.hpp"
 #include "tests/unit/cuda/orders.hpp"
 
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <span>
 
 namespace longhaul::compression::cuda {
@@ -111,7 +113,7 @@ TEST_CASE("device: every rung, every kind of values, sizes around a block") {
     CAPTURE(text);
     for (const std::string_view kind : kKinds) {
       CAPTURE(kind);
-      for (const std::size_t size : {0, 1, 31, 33, 63, 65, 127, 129, 257}) {
+      for (const std::size_t size : {0, 1, 31, 33, 63, 65, 127, 129, 255, 257}) {
         CAPTURE(size);
         const Shape shape{size == 0 ? 0U : 1U, size};
         check_same(tensor(kind, shape), shape, rung(text));
@@ -142,6 +144,25 @@ TEST_CASE("device: more rows than a tile, several groups of gaps, several chunks
       check_same(tensor(kind, shape), shape, rung(text));
     }
   }
+}
+
+TEST_CASE("device: any shape, kind of values and rung, in a random order of lanes") {
+  for (std::uint64_t seed = 1; seed <= 120; ++seed) {
+    CAPTURE(seed);
+    auto number = [&, draw = 0U]() mutable { return hash(hash_key(seed), draw++); };
+#if !defined(LONGHAUL_CUDA_KERNELS)
+    set_order(Order::kRandom, seed);
+#endif
+    const Shape shape{1 + number() % 70, 1 + number() % 400};
+    const std::string_view text = kRungs[number() % std::size(kRungs)];
+    const std::string_view kind = kKinds[number() % std::size(kKinds)];
+    CAPTURE(text);
+    CAPTURE(kind);
+    check_same(tensor(kind, shape, seed), shape, rung(text));
+  }
+#if !defined(LONGHAUL_CUDA_KERNELS)
+  set_order(Order::kForward);
+#endif
 }
 
 // Two rungs that use most kernels and cost the emulation seconds; a device does all of them. Under

@@ -1,0 +1,29 @@
+// Without nvcc no device is served: boundary tensors come to the host first.
+#include "compnode/worker/device_boundary.hpp"
+
+#include "compnode/execution/torch.hpp"
+#include "proto/assert.hpp"
+
+namespace longhaul::compnode {
+
+struct DeviceMask {};
+struct DeviceBoundary::Memory {};
+
+DeviceBoundary::DeviceBoundary() = default;
+DeviceBoundary::~DeviceBoundary() = default;
+
+bool DeviceBoundary::serves(const at::Device&) { return false; }
+
+compression::Result<void> DeviceBoundary::encode(const at::Tensor&, const Options&, BoundaryMask&,
+                                                 compression::Encoded&) {
+  LONGHAUL_ASSERT(false);
+  return compression::Error{"built without CUDA kernels"};
+}
+
+compression::Result<void> DeviceBoundary::decode(compression::Codec, std::span<const std::byte>,
+                                                 compression::Shape, at::Tensor&, BoundaryMask&) {
+  LONGHAUL_ASSERT(false);
+  return compression::Error{"built without CUDA kernels"};
+}
+
+}  // namespace longhaul::compnode
