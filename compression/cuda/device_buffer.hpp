@@ -80,11 +80,13 @@ class DeviceBuffer {
     return out();
   }
   // Foreign bytes, as words, of which the last is filled up with zeros; `bytes` need not be
-  // aligned.
+  // aligned. Constant.
   auto assign_bytes(std::span<const std::byte> bytes) {
     std::vector<T> aligned((bytes.size() + sizeof(T) - 1) / sizeof(T));
     std::ranges::copy(bytes, reinterpret_cast<std::byte*>(aligned.data()));
-    return assign(aligned);
+    assign(aligned);
+    make_constant();
+    return out();
   }
   // Elements from `begin` on.
   void download_to(std::span<T> to, std::size_t begin = 0) const { download<T>(in() + begin, to); }

@@ -45,7 +45,7 @@ struct Abandoned {};  // thrown in fibers whose grid has failed
 struct Machine {
   Order order = Order::kForward;
   std::mt19937_64 random;
-  std::uint32_t launches = 0;
+  std::uint32_t launches = kHost;
   std::deque<Stack> stacks;
   std::vector<Thread> threads;
   std::vector<WarpValues> warp_values;
@@ -122,10 +122,11 @@ bool meet(std::span<Thread> warp, WarpValues& values) {
     if (thread.state != State::kAtWarp || (met >> lane & 1U) != 0) continue;
     const std::uint32_t lanes = companions(warp, thread);
     if (lanes != thread.mask) {
-      throw Fault(fmt::format(
-          "{}: a warp's collective for lanes {:#010x}, to which only {:#010x} "
-          "came (thread {} of block {})",
-          line_of(thread.where), thread.mask, lanes, thread.moment.thread, thread.moment.block));
+      throw Fault(
+          fmt::format("{}: a warp's collective for lanes {:#010x}, to which only {:#010x} "
+                      "came (thread {} of block {})",
+                      line_of(thread.where), thread.mask, lanes, unsigned{thread.moment.thread},
+                      thread.moment.block));
     }
     met |= lanes;
     whole = whole || lanes == all;
@@ -156,14 +157,14 @@ bool pass_barrier(std::span<Thread> threads) {
   for (Thread& thread : threads) {
     if (thread.state == State::kAtBlock && same_place(thread.where, first->where)) continue;
     throw Fault(fmt::format("{}: a barrier that thread {} of block {} waits at and thread {} {}",
-                            line_of(first->where), first->moment.thread, first->moment.block,
-                            thread.moment.thread,
+                            line_of(first->where), unsigned{first->moment.thread},
+                            first->moment.block, unsigned{thread.moment.thread},
                             thread.state == State::kDone ? "has left the kernel without"
                                                          : "does not: it is at another"));
   }
   for (Thread& thread : threads) {
     thread.state = State::kRunnable;
-    ++thread.moment.barrier;
+    if (++thread.moment.barrier == 0) throw Fault("a kernel passes 65,536 barriers");
   }
   return true;
 }
@@ -190,8 +191,9 @@ void start_threads(dim3 grid, dim3 block, unsigned block_number,
                                     block_number / (grid.x * grid.y)},
                           .block_extent = block,
                           .grid_extent = grid};
-    thread.moment = {
-        .launch = here.launches, .block = block_number, .thread = static_cast<std::uint16_t>(i)};
+    thread.moment = {.launch = here.launches,
+                     .block = block_number,
+                     .thread = static_cast<std::uint16_t>(i & 0x7ffU)};
     thread.state = State::kRunnable;
     thread.fiber.start(here.stacks[i], [&body] { body_of(body); });
   }
@@ -256,7 +258,7 @@ void run_grid(dim3 grid, dim3 block, const std::function<void()>& body) {
 const Coordinates& coordinates() { return running->coordinates; }
 
 const Moment& current_moment() {
-  static const Moment host;
+  static const Moment host{.launch = kHost};
   return running == nullptr ? host : running->moment;
 }
 

@@ -17,28 +17,30 @@ class Fault : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// When and by whom an element was accessed; numbers grow. Launch 0 is the host.
+// When and by whom an element was accessed; numbers grow. Small, since every element has two.
 struct Moment {
-  std::uint32_t launch = 0;
+  std::uint32_t launch = 0;  // 0: never, kHost: by the host
   std::uint32_t block = 0;
-  std::uint32_t barrier = 0;    // of the block
   std::uint32_t warp_step = 0;  // collectives of the whole warp
-  std::uint16_t thread = 0;
-  bool atomic = false;
+  std::uint16_t barrier = 0;    // of the block
+  std::uint16_t thread : 11 = 0;
+  std::uint16_t atomic : 1 = 0;
+  std::uint16_t one_of_many : 1 = 0;  // of readers since the last write
 };
+inline constexpr std::uint32_t kHost = 1;
 
 struct Shadow {
-  Moment write = {};
-  Moment reader = {};
-  bool written = false;
-  bool read = false;
-  bool many_readers = false;  // more than `reader`, since the last write
+  Moment write;
+  Moment reader;
 };
 
 // The shadow of one allocation, or of one shared array.
 class Region {
  public:
   Region(std::string name, std::size_t count);
+  ~Region();
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
 
   // Throw Fault: outside; never written; without a barrier since another thread's access.
   void check_read(std::size_t index, bool atomic = false);
@@ -52,12 +54,17 @@ class Region {
   void make_constant();
 
  private:
+  // Until a kernel comes, the host has written all or nothing: there is nothing to remember.
+  enum class State : std::uint8_t { kUnwritten, kWritten, kConstant, kShadowed };
+
   [[noreturn]] void fail(std::size_t index, const char* what) const;
   Shadow& at(std::size_t index);
+  void remember();
 
   std::string name_;
   std::size_t count_;
-  std::unique_ptr<Shadow[]> shadow_;  // null: constant
+  State state_ = State::kUnwritten;
+  Shadow* shadow_ = nullptr;  // of calloc(): what nobody touches takes no memory
 };
 
 // What `values[i]` is: reading and writing are told apart.

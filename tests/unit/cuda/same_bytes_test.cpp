@@ -165,12 +165,12 @@ TEST_CASE("device: any shape, kind of values and rung, in a random order of lane
 #endif
 }
 
-// Two rungs that use most kernels and cost the emulation seconds; a device does all of them. Under
-// sanitizers, which would take minutes, fewer values.
+// A device does every rung; the emulation, which takes seconds for each, the cheapest of their
+// kind, and fewer values for the selection from the whole tensor. Sanitizers would take minutes.
 #if defined(LONGHAUL_CUDA_KERNELS)
 constexpr std::span<const std::string_view> kLargeRungs = kRungs;
 #else
-constexpr std::string_view kLargeRungs[] = {"int8/256", "gtopk1%-int4-packed"};
+constexpr std::string_view kLargeRungs[] = {"int8/256", "bf16"};
 #endif
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr std::size_t kLarge = (std::size_t{1} << 18) + 3;
@@ -185,6 +185,12 @@ TEST_CASE("device: 2^24 + 3 values") {
     CAPTURE(text);
     check_same(values, shape, rung(text));
   }
+}
+
+TEST_CASE("device: the largest of a whole tensor, over many parts of it") {
+  const Shape shape{1, kLarge / 16};
+  check_same(tensor("channels", shape), shape, rung("gtopk1%-int4-packed"));
+  check_same(tensor("ties", shape), shape, rung("gtopk25%-int3-packed"));
 }
 
 TEST_CASE("device: every rung, many blocks and an odd rest") {
