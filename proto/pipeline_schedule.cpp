@@ -14,7 +14,9 @@ std::uint32_t warm_up(ScheduleKind kind, ScheduleShape shape) {
     case ScheduleKind::kGpipe:
       return shape.micro_batches;
     case ScheduleKind::kOneForwardOneBackward:
-      return std::min(shape.stages - shape.stage.value - 1, shape.micro_batches);
+      return static_cast<std::uint32_t>(std::min<std::uint64_t>(
+          (shape.stages - shape.stage.value - 1) * (std::uint64_t{1} + shape.run_ahead),
+          shape.micro_batches));
   }
   LONGHAUL_ASSERT(false);
 }

@@ -13,7 +13,7 @@ namespace longhaul::proto {
 
 enum class ScheduleKind {
   kGpipe,                  // all forwards, then all backwards
-  kOneForwardOneBackward,  // 1f1b: at most (stages - stage) micro-batches in flight
+  kOneForwardOneBackward,  // 1f1b: at most 1 + (stages - stage - 1) (1 + run_ahead) in flight
 };
 
 [[nodiscard]] std::string_view schedule_name(ScheduleKind kind);  // "gpipe", "1f1b"
@@ -36,6 +36,9 @@ struct ScheduleShape {
   StageIndex stage;
   std::uint32_t stages = 1;
   std::uint32_t micro_batches = 1;
+  // 1f1b: more micro-batches in flight for each later stage. A later stage's answer to a micro-batch
+  // comes after one pass there and one round trip; with 0 every round trip is waited for.
+  std::uint32_t run_ahead = 0;
 };
 
 // Every micro-batch appears once per action kind; backwards run in ascending order of micro-batch

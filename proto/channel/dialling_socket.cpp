@@ -18,6 +18,7 @@ DiallingSocket::DiallingSocket(zmq::context_t& context, boost::asio::io_context&
 DiallingSocket::~DiallingSocket() { close(); }
 
 void DiallingSocket::open() {
+  if (connection_) connection_->socket.set(zmq::sockopt::linger, 0);
   connection_.reset();
   auto next = std::make_unique<Connection>();
   next->socket = zmq::socket_t(context_, zmq::socket_type::dealer);
@@ -64,6 +65,7 @@ void DiallingSocket::on_event(SocketEvent event) {
     case ZMQ_EVENT_DISCONNECTED:
       if (!reported_ || reported_->first) {
         report(false, fmt::format("the connection to {} was lost", where));
+        if (options_.fresh_after_loss) redial_later();
       }
       return;
     case ZMQ_EVENT_CONNECT_RETRIED:
@@ -95,6 +97,12 @@ void DiallingSocket::redial_later() {
         // The same address was taken before, so it is well formed.
         LONGHAUL_ASSERT(dial().has_value());
       });
+}
+
+void DiallingSocket::abandon(const std::string& reason) {
+  if (redialling_ || !connection_) return;
+  report(false, reason);
+  redial_later();
 }
 
 void DiallingSocket::close() {

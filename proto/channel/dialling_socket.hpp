@@ -32,6 +32,9 @@ class DiallingSocket {
     // ZeroMQ dials again by itself when a connection cannot be made or is lost. After a refusal it
     // gives up, so this class dials anew, with a new socket: what waited in the old one is lost.
     std::chrono::milliseconds redial_after_refusal{5'000};
+    // After a connection was lost: the same, so that nothing is repeated there. Else ZeroMQ's
+    // socket lives on, and sends what it had not sent once it has a connection again.
+    bool fresh_after_loss = false;
     // Handshake done (then `reason` is empty), or what stands in the way.
     std::function<void(bool connected, const std::string& reason)> on_connection;
     // The same contract as ZmqWatch::Turn.
@@ -49,6 +52,8 @@ class DiallingSocket {
   void kick() { connection_->watch->kick(); }
   // Reports connection events that wait, before the caller looks at messages.
   void drain_events() { connection_->monitor->drain(); }
+  // The connection cannot be used any more, whatever ZeroMQ thinks: dials anew. Not from on_turn.
+  void abandon(const std::string& reason);
   // Ends the connection, once what was sent is out (at most the linger), and dials no more. Nothing
   // but the destructor may be called afterwards.
   void close();

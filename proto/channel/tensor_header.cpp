@@ -1,5 +1,5 @@
-// Checks the header frame of a tensor message before anybody believes it.
-#include "proto/channel/tensor_channel.hpp"
+// Checks what a peer says about a message before anybody believes it.
+#include "proto/channel/tensor_frames.hpp"
 
 #include <fmt/format.h>
 #include <google/protobuf/stubs/logging.h>
@@ -32,7 +32,7 @@ std::int64_t element_bytes(wire::ElementType type) {
   return 0;
 }
 
-Result<void> check_tensor(const wire::TensorHeader& header) {
+Result<void> check_extents(const wire::TensorHeader& header) {
   const std::int64_t width = element_bytes(header.element_type());
   if (width == 0) {
     return refused(
@@ -55,42 +55,36 @@ Result<void> check_tensor(const wire::TensorHeader& header) {
 
 }  // namespace
 
-Result<wire::TensorHeader> tensor_header_from_wire(std::span<const std::byte> frame) {
-  if (frame.size() > kMaxTensorHeaderBytes) {
+Result<wire::LinkFrame> link_frame_from_wire(std::span<const std::byte> bytes) {
+  if (bytes.size() > kMaxTensorHeaderBytes) {
     return refused(
-        fmt::format("{} bytes; at most {} are taken", frame.size(), kMaxTensorHeaderBytes));
+        fmt::format("{} bytes; at most {} are taken", bytes.size(), kMaxTensorHeaderBytes));
   }
   const google::protobuf::LogSilencer quiet;  // a peer must not be able to fill the log
-  wire::TensorHeader header;
-  if (!header.ParseFromArray(frame.data(), static_cast<int>(frame.size()))) {
-    return refused(fmt::format("{} bytes that are no TensorHeader", frame.size()));
+  wire::LinkFrame frame;
+  if (!frame.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return refused(fmt::format("{} bytes that are no LinkFrame", bytes.size()));
   }
+  return frame;
+}
+
+Result<void> check_tensor_header(const wire::TensorHeader& header) {
   if (header.name().size() > kMaxNameBytes) {
     return refused(
         fmt::format("name of {} bytes; at most {} are taken", header.name().size(), kMaxNameBytes));
-  }
-  if (header.payload_bytes() > kMaxTensorPayloadBytes) {
-    return refused(fmt::format("payload of {} bytes; at most {} are taken", header.payload_bytes(),
-                               kMaxTensorPayloadBytes));
   }
   if (!wire::TensorHeader::Phase_IsValid(header.phase())) {
     return refused(fmt::format("phase {} is unknown", static_cast<int>(header.phase())));
   }
   switch (header.kind()) {
-    case wire::TensorHeader::HELLO:
-    case wire::TensorHeader::HELLO_REPLY:
-      return header;
     case wire::TensorHeader::ACTIVATION:
     case wire::TensorHeader::GRADIENT:
     case wire::TensorHeader::DATA:
     case wire::TensorHeader::TIED_GRADIENT:
     case wire::TensorHeader::STEP_NORMS:
     case wire::TensorHeader::PARAMETER:
-    case wire::TensorHeader::EVALUATED: {
-      const auto checked = check_tensor(header);
-      if (checked.has_error()) return checked.error();
-      return header;
-    }
+    case wire::TensorHeader::EVALUATED:
+      return check_extents(header);
     case wire::TensorHeader::UNSPECIFIED:
     case wire::TensorHeader_Kind_TensorHeader_Kind_INT_MIN_SENTINEL_DO_NOT_USE_:
     case wire::TensorHeader_Kind_TensorHeader_Kind_INT_MAX_SENTINEL_DO_NOT_USE_:

@@ -1,22 +1,23 @@
-// What one worker knows of its link to another: who that is, how far both directions have come, and
-// which messages are therefore to be believed.
+// What one worker knows of its link to another: who that is, the connections that make the link up,
+// and both directions' state. A link outlives its connections.
 #pragma once
 
 #include "proto/channel/dialling_socket.hpp"
-#include "proto/channel/tensor_frames.hpp"
+#include "proto/channel/tensor_receiver.hpp"
+#include "proto/channel/tensor_sender.hpp"
 #include "proto/error.hpp"
 #include "proto/ids.hpp"
 #include "proto/tensor.pb.h"
 
-#include <boost/asio/steady_timer.hpp>
-
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace longhaul::proto {
+
+inline constexpr std::uint32_t kStatusLane = 0;
 
 struct LinkEnds {
   StageIndex self;
@@ -24,58 +25,59 @@ struct LinkEnds {
   PlanEpoch epoch;
 };
 
-// What frames amount to, once they are checked.
-struct Arrival {
-  enum class Kind {
-    kNothing,       // more has to come
-    kIntroduction,  // HELLO, or HELLO_REPLY for the side that dialled: the link may be used
-    kMessage,
-  };
-  Kind kind = Kind::kNothing;
-  wire::TensorHeader header;
-  Payload payload;
+// One connection, and the one that replaces it when it is lost.
+struct LaneConnection {
+  bool up = false;             // introduced and answered
+  std::uint64_t number = 0;    // of the connection: introductions so far
+  bool disconnected = false;   // what arrived before that is still to be read
+  std::int64_t heard_us = 0;   // when a frame came last
+  std::unique_ptr<DiallingSocket> dialler;  // this side dials
+  std::string routing_id;                   // the other side dials: its connection
+  int descriptor = -1;
 };
 
 struct TensorLink {
   enum class State {
     kExpected,  // named by the plan, not yet introduced
-    kLinked,
-    kLost,  // for good: nothing is received any more, what is sent is dropped
+    kLinked,    // connections may be lost and come back
+    kLost,      // for good: nothing is received any more, what is sent is dropped
   };
 
-  TensorLink(boost::asio::io_context& loop, LinkEnds link_ends) : ends(link_ends), deadline(loop) {}
+  TensorLink(LinkEnds link_ends, TensorReceiver::Limits limits, PayloadMemory& memory);
 
-  // Numbers the next message of this side.
-  void stamp(wire::TensorHeader& header);
-  // The next frames of the other side. An error means that the link cannot be trusted any more.
-  [[nodiscard]] Result<Arrival> take(IncomingFrames frames, std::size_t max_payload_bytes,
-                                     PayloadMemory& memory);
-  // Both sides start counting anew.
-  void restart() { next_sent = next_received = 0; }
+  // Numbers the next message of this side and queues it.
+  void send(wire::TensorHeader header, Payload payload);
+
+  // What this side says on a new connection of a lane, or answers.
+  [[nodiscard]] wire::Introduction introduction(std::uint32_t lane) const;
+  // Checks the other side's; an error means that the link cannot be trusted any more. The lane is
+  // not up yet.
+  [[nodiscard]] Result<void> check(const wire::Introduction& theirs);
+  void lane_up(std::uint32_t lane, std::int64_t now_us);
+  void lane_down(std::uint32_t lane);
+  // There is a connection for status and one for fragments.
+  [[nodiscard]] bool complete() const;
+  [[nodiscard]] std::uint32_t fragment_lanes_up() const;
+  [[nodiscard]] Error broken(const std::string& what) const;
 
   LinkEnds ends;
   State state = State::kExpected;
-  std::uint64_t next_sent = 0;
-  std::uint64_t next_received = 0;
+  TensorSender sender;
+  TensorReceiver receiver;
+  std::uint64_t credit_bytes;
+  std::uint64_t next_sequence = 0;
   std::uint64_t bytes_sent = 0;
-  BytesHeld held = std::make_shared<std::atomic<std::uint64_t>>(0);
-  boost::asio::steady_timer deadline;       // for the introduction
-  std::string obstacle;                     // why there is no connection yet, if that is known
-  bool disconnected = false;                // what arrived before that is still to be read
-  std::optional<PayloadAssembly> arriving;  // a message of which only the beginning is there
+  std::vector<LaneConnection> lanes;
+  std::uint64_t session;
+  std::optional<std::uint64_t> their_session;
+  std::uint32_t their_wanted_lanes = 1;
+  std::string obstacle;             // why there is no connection, if that is known
+  std::int64_t incomplete_since_us;  // while complete() does not hold
+  std::int64_t status_sent_us = 0;
 
-  std::unique_ptr<DiallingSocket> dialler;  // this side dials
-  std::string routing_id;                   // the other side dials: its connection, once introduced
-  int descriptor = -1;
-
- private:
-  [[nodiscard]] Result<void> begin_message(const IncomingFrames& frames, wire::TensorHeader header,
-                                           std::size_t max_payload_bytes, PayloadMemory& memory);
-  [[nodiscard]] Result<Arrival> introduce(const IncomingFrames& frames,
-                                          const wire::TensorHeader& header);
-  // Sender, epoch and sequence; counts the message if they fit.
-  [[nodiscard]] Result<void> admit(const wire::TensorHeader& header);
-  [[nodiscard]] Error broken(const std::string& what) const;
+  // Of the side that dials.
+  std::string endpoint;
+  std::string public_key;
 };
 
 }  // namespace longhaul::proto

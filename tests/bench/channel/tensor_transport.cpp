@@ -130,6 +130,7 @@ class TensorTransport final : public Transport {
 
   void on_message(const wire::TensorHeader&, const proto::Payload& payload) {
     if (payload.bytes.empty()) give_up("an empty payload");
+    receiver_.channel().used(kSender, payload.bytes.size());
     if (--expected_ == 0) all_received_->set_value();
   }
 

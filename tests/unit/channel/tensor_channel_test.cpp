@@ -91,7 +91,7 @@ TEST_CASE("tensor_channel: 1,000 messages of mixed sizes each way arrive whole a
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       const auto& [header, payload] = worker->received[i];
       REQUIRE(header.step() == i);
-      REQUIRE(header.sequence() == i + 1);  // the introduction was 0
+      REQUIRE(header.sequence() == i);
       REQUIRE(header.from_stage() == (worker == &pair.acceptor ? 1u : 0u));
       REQUIRE(reinterpret_cast<std::uintptr_t>(payload.bytes.data()) % 8 == 0);
       REQUIRE(payload.bytes.size() == sizes[i] * sizeof(float));
@@ -150,7 +150,9 @@ TEST_CASE("tensor_channel: a received payload outlives the channel") {
 TEST_CASE("tensor_channel: what a peer sent before it left is delivered before its loss is told") {
   boost::asio::io_context loop;
   zmq::context_t context;
-  Worker stays(context, loop, 0);
+  TensorChannel::Options impatient;
+  impatient.resume_timeout = std::chrono::milliseconds(100);
+  Worker stays(context, loop, 0, impatient);
   std::optional<Worker> leaves(std::in_place, context, loop, 1);
   std::optional<Worker> accepts(std::in_place, context, loop, 2);
   stays.accept(*leaves);
@@ -162,7 +164,10 @@ TEST_CASE("tensor_channel: what a peer sent before it left is delivered before i
   for (std::size_t i = 0; i < kMessages; ++i) {
     leaves->channel->send(stays.stage, activation_header(i, 1024), floats(1024, 1.0f));
   }
-  while (leaves->channel->bytes_waiting(stays.stage) > 0) std::this_thread::yield();
+  bool acknowledged = false;
+  leaves->channel->when_acknowledged(test::kDeadline, [&] { acknowledged = true; });
+  REQUIRE(run_until(loop, [&] { return acknowledged; }));
+  CHECK(leaves->channel->bytes_waiting(stays.stage) == 0);
   leaves.reset();
   REQUIRE(run_until(loop, [&] { return stays.errors.size() == 1; }));
   CHECK(stays.received.size() == kMessages);

@@ -1,5 +1,6 @@
-// Which header frames a worker takes from another.
+// Which headers a worker takes from another.
 #include "proto/channel/tensor_frames.hpp"
+#include "proto/checksum.hpp"
 
 #include <doctest/doctest.h>
 
@@ -46,25 +47,30 @@ wire::TensorHeader activation() {
   return header;
 }
 
-Result<wire::TensorHeader> parse(const std::string& bytes) {
-  return tensor_header_from_wire({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()});
+Result<wire::LinkFrame> parse(const std::string& bytes) {
+  return link_frame_from_wire({reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()});
 }
 
-Result<wire::TensorHeader> with(const std::function<void(wire::TensorHeader&)>& change) {
+Result<void> with(const std::function<void(wire::TensorHeader&)>& change) {
   wire::TensorHeader header = activation();
   change(header);
-  return parse(header.SerializeAsString());
+  return check_tensor_header(header);
 }
 
-TEST_CASE("tensor_header: a sound header comes through unchanged") {
-  const auto parsed = with([](auto&) {});
+wire::LinkFrame frame_of(const wire::TensorHeader& header) {
+  wire::LinkFrame frame;
+  *frame.mutable_fragment()->mutable_header() = header;
+  return frame;
+}
+
+TEST_CASE("tensor_header: a sound header is taken, and comes through a frame unchanged") {
+  CHECK(with([](auto&) {}).has_value());
+  const auto parsed = parse(frame_of(activation()).SerializeAsString());
   REQUIRE(parsed.has_value());
-  CHECK(parsed.value().SerializeAsString() == activation().SerializeAsString());
+  CHECK(parsed.value().fragment().header().SerializeAsString() == activation().SerializeAsString());
 }
 
-TEST_CASE("tensor_header: an introduction needs no tensor, a tensor needs a type") {
-  CHECK(with([](auto& h) { h.Clear(), h.set_kind(wire::TensorHeader::HELLO); }).has_value());
-  CHECK(with([](auto& h) { h.Clear(), h.set_kind(wire::TensorHeader::HELLO_REPLY); }).has_value());
+TEST_CASE("tensor_header: a tensor needs a type") {
   CHECK(with([](auto& h) { h.clear_element_type(); }).has_error());
   CHECK(with([](auto& h) { h.clear_shape(); }).has_value());  // a scalar
 }
@@ -105,30 +111,27 @@ TEST_CASE("tensor_header: extents are positive, at most eight, and their product
   CHECK(with([](auto& h) { h.clear_shape(), h.add_shape(kFloats + 1); }).has_error());
 }
 
-TEST_CASE("tensor_header: a phase is known, and a payload bounded") {
+TEST_CASE("tensor_header: a phase is known") {
   CHECK(with([](auto& h) { h.set_phase(wire::TensorHeader::DIAGNOSIS); }).has_value());
   CHECK(with([](auto& h) {
           h.set_phase(static_cast<wire::TensorHeader::Phase>(wire::TensorHeader::Phase_MAX + 1));
         }).has_error());
-  CHECK(with([](auto& h) { h.set_payload_bytes(kMaxTensorPayloadBytes); }).has_value());
-  CHECK(with([](auto& h) { h.set_payload_bytes(kMaxTensorPayloadBytes + 1); }).has_error());
 }
 
 TEST_CASE("tensor_header: names are short and UTF-8") {
   CHECK(with([](auto& h) { h.set_name(std::string(512, 'n')); }).has_value());
   CHECK(with([](auto& h) { h.set_name(std::string(513, 'n')); }).has_error());
-  // Field 6, length 2, not UTF-8; Protobuf itself would only log while serialising it.
-  CHECK(parse(activation().SerializeAsString() + std::string("\x32\x02\xc3\x28", 4)).has_error());
+  // Frame field 4, fragment field 6, header field 6, not UTF-8.
+  CHECK(parse(std::string("\x22\x06\x32\x04\x32\x02\xc3\x28", 8)).has_error());
 }
 
-TEST_CASE("tensor_header: frames that are no header, or too large, are refused") {
-  CHECK(parse("").has_error());
+TEST_CASE("tensor_header: frames that are none, or too large, are refused") {
   CHECK(parse("\xff\xff\xff\xff").has_error());
-  const std::string good = activation().SerializeAsString();
+  const std::string good = frame_of(activation()).SerializeAsString();
   CHECK(parse(good.substr(0, good.size() - 1)).has_error());
-  // A known field repeated: valid Protobuf, but longer than a header may be.
+  // A known field repeated: valid Protobuf, but longer than a frame may be.
   std::string padded = good;
-  while (padded.size() <= kMaxTensorHeaderBytes) padded += std::string("\x28\x01", 2);
+  while (padded.size() <= kMaxTensorHeaderBytes) padded += std::string("\x08\x01", 2);
   const auto parsed = parse(padded);
   REQUIRE(parsed.has_error());
   CHECK(parsed.error().message.find("at most 65536") != std::string::npos);

@@ -59,7 +59,8 @@ bool Worker::failed_with(const std::string& part) const {
 
 RawWorker::RawWorker(zmq::context_t& context, const Worker& acceptor, std::uint32_t index)
     : stage(index),
-      socket(raw_dealer(context, acceptor.channel->endpoint(), keys, acceptor.keys.public_key)) {
+      status(raw_dealer(context, acceptor.channel->endpoint(), keys, acceptor.keys.public_key)),
+      fragments(raw_dealer(context, acceptor.channel->endpoint(), keys, acceptor.keys.public_key)) {
   acceptor.channel->accept(stage, keys.public_key);
 }
 
@@ -72,15 +73,56 @@ wire::TensorHeader RawWorker::next(wire::TensorHeader::Kind kind) {
   return header;
 }
 
-void RawWorker::send(wire::TensorHeader header, const std::string& payload) {
-  if (header.payload_bytes() == 0) header.set_payload_bytes(payload.size());
-  if (header.checksum() == 0) {
-    header.set_checksum(checksum(std::as_bytes(std::span(payload))));
-  }
-  send_frames({header.SerializeAsString(), payload});
+wire::Fragment RawWorker::piece(const wire::TensorHeader& header, const std::string& payload,
+                                std::uint64_t offset, std::uint64_t bytes) {
+  wire::Fragment fragment;
+  fragment.set_sequence(header.sequence());
+  fragment.set_payload_bytes(payload.size());
+  fragment.set_offset(offset);
+  fragment.set_checksum(checksum(std::as_bytes(std::span(payload).subspan(offset, bytes))));
+  if (offset == 0) *fragment.mutable_header() = header;
+  return fragment;
 }
 
-void RawWorker::send_frames(const std::vector<std::string>& frames) {
+void RawWorker::send(const wire::TensorHeader& header, const std::string& payload) {
+  send_piece(piece(header, payload, 0, payload.size()), payload);
+}
+
+void RawWorker::send_piece(const wire::Fragment& fragment, const std::string& bytes) {
+  wire::LinkFrame frame;
+  *frame.mutable_fragment() = fragment;
+  send_frames({frame.SerializeAsString(), bytes});
+}
+
+void RawWorker::send_status(const wire::LinkStatus& what) {
+  wire::LinkFrame frame;
+  *frame.mutable_status() = what;
+  send_frames(status, {frame.SerializeAsString()});
+}
+
+wire::Introduction RawWorker::introduction(std::uint32_t lane) const {
+  wire::Introduction introduction;
+  introduction.set_stage(stage.value);
+  introduction.set_epoch(kEpoch.value);
+  introduction.set_session(session);
+  introduction.set_lane(lane);
+  introduction.set_connection(connection);
+  introduction.set_credit_bytes(1 << 20);
+  return introduction;
+}
+
+void RawWorker::introduce(const wire::Introduction& introduction) {
+  wire::LinkFrame frame;
+  *frame.mutable_introduction() = introduction;
+  send_frames(introduction.lane() == 0 ? status : fragments, {frame.SerializeAsString()});
+}
+
+void RawWorker::introduce() {
+  introduce(introduction(0));
+  introduce(introduction(1));
+}
+
+void RawWorker::send_frames(zmq::socket_t& socket, const std::vector<std::string>& frames) {
   for (std::size_t i = 0; i < frames.size(); ++i) {
     zmq::message_t frame(frames[i].data(), frames[i].size());
     socket.send(frame, i + 1 < frames.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);

@@ -41,22 +41,34 @@ struct Worker {
   std::unique_ptr<TensorChannel> channel;
 };
 
-// A dialler by hand, with the key of a stage.
+// A dialler by hand, with the key of a stage: one connection for status, one for fragments.
 class RawWorker {
  public:
   RawWorker(zmq::context_t& context, const Worker& acceptor, std::uint32_t stage);
-  // Header and first fragment; payload_bytes and checksum are the payload's unless they were set.
-  void send(wire::TensorHeader header, const std::string& payload = {});
-  void send_frames(const std::vector<std::string>& frames);
+  // A message in one piece, or the first piece of one of `payload_bytes`.
+  void send(const wire::TensorHeader& header, const std::string& payload = {});
+  // A piece: right in every field, for the caller to change.
+  [[nodiscard]] static wire::Fragment piece(const wire::TensorHeader& header,
+                                            const std::string& payload, std::uint64_t offset,
+                                            std::uint64_t bytes);
+  void send_piece(const wire::Fragment& fragment, const std::string& bytes);
+  void send_frames(const std::vector<std::string>& frames) { send_frames(fragments, frames); }
+  static void send_frames(zmq::socket_t& socket, const std::vector<std::string>& frames);
+  void send_status(const wire::LinkStatus& status);
   // Ready to send: epoch, sequence and stage are right unless changed.
-  wire::TensorHeader next(wire::TensorHeader::Kind kind);
-  void introduce() { send(next(wire::TensorHeader::HELLO)); }
+  wire::TensorHeader next(wire::TensorHeader::Kind kind = wire::TensorHeader::ACTIVATION);
+  [[nodiscard]] wire::Introduction introduction(std::uint32_t lane) const;
+  void introduce(const wire::Introduction& introduction);
+  // Both connections.
+  void introduce();
 
   StageIndex stage;
   CurveKeyPair keys = make_curve_key_pair();
-  zmq::socket_t socket;
+  zmq::socket_t status;
+  zmq::socket_t fragments;
   std::uint64_t sequence = 0;
-
+  std::uint64_t session = 77;
+  std::uint64_t connection = 1;
 };
 
 }  // namespace longhaul::proto::test

@@ -80,7 +80,8 @@ TEST_CASE("job: unknown names are refused with the known ones") {
   CHECK(refusal([](auto& job) { job.set_pipeline_schedule("zb"); }) ==
         "job: pipeline.schedule is 'zb'; use 'gpipe' or '1f1b'");
   CHECK(refusal([](auto& job) { job.set_compression("zip"); }) ==
-        "job: compression is 'zip'; use dense, fixed(RUNG) or uniform-topk(RATIO)");
+        "job: compression is 'zip'; use dense, adaptive, adaptive(distortion=X), adatopk(RATIO), "
+        "uniform-topk(RATIO) or fixed(RUNG)");
   CHECK(refusal([](auto& job) { job.set_compression("uniform-topk(0.5)"); }) ==
         "job: compression: the ratio of uniform-topk is '0.5'; it must be a number from 1 to "
         "1000000");

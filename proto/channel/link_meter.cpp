@@ -1,0 +1,143 @@
+// Sums over busy times.
+#include "proto/channel/link_meter.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace longhaul::proto {
+namespace {
+
+constexpr std::int64_t kLeastHorizonUs = 10'000'000;
+constexpr double kGroupS = 0.02;
+constexpr double kFullRoundTrips = 2.0;
+constexpr std::size_t kWindowsKept = 6;
+// Less than that in a window says little: the windows before it are asked too.
+constexpr std::size_t kEnoughFragments = 16;
+constexpr double kEnoughBusyS = 0.25;
+// Short bursts may be slower than the link, since TCP opens its window anew; or the link may have
+// become slower. What it carried when it was full is believed less with each window.
+constexpr double kFading = 0.8;
+
+double seconds(std::int64_t us) { return static_cast<double>(us) * 1e-6; }
+
+double rate(std::uint64_t bytes, double seconds) {
+  return seconds > 0.0 ? static_cast<double>(bytes) / seconds : 0.0;
+}
+
+}  // namespace
+
+void RecentLeast::add(std::int64_t value, std::int64_t now_us) {
+  if (!current_ || now_us - since_us_ > kLeastHorizonUs) {
+    former_ = current_;
+    current_ = value;
+    since_us_ = now_us;
+  }
+  current_ = std::min(*current_, value);
+}
+
+std::optional<std::int64_t> RecentLeast::least() const {
+  if (!former_) return current_;
+  return std::min(*former_, *current_);
+}
+
+void LinkMeter::Traffic::add(const Traffic& other) {
+  bytes += other.bytes;
+  busy_s += other.busy_s;
+  rate_squares += other.rate_squares;
+}
+
+void LinkMeter::end_group() {
+  if (group_.busy_s > 0.0) {
+    const auto bytes = static_cast<double>(group_.bytes);
+    group_.rate_squares = bytes * bytes / group_.busy_s;
+    run_.add(group_);
+    run_lasted_s_ += group_.busy_s;
+    window_.all.add(group_);
+  }
+  group_ = {};
+}
+
+void LinkMeter::judge_run() {
+  end_group();
+  const double round_trip_s = seconds(round_trips_.least().value_or(0));
+  if (run_lasted_s_ > kFullRoundTrips * round_trip_s) window_.full.add(run_);
+  run_ = {};
+}
+
+void LinkMeter::on_arrivals(std::span<const Arrival> arrivals) {
+  if (!least_transit_us_) return;  // until the first status tells it
+  for (const Arrival& arrival : arrivals) {
+    const std::int64_t reached_us = arrival.sent_us + *least_transit_us_;
+    const bool queued = last_arrival_us_ && *last_arrival_us_ >= reached_us;
+    const std::int64_t began_us = queued ? *last_arrival_us_ : reached_us;
+    const std::int64_t took_us = std::max<std::int64_t>(0, arrival.arrived_us - began_us);
+    if (!queued) {
+      judge_run();
+      run_lasted_s_ = 0.0;
+    }
+    group_.bytes += arrival.bytes;
+    group_.busy_s += seconds(took_us);
+    if (group_.busy_s >= kGroupS) end_group();
+    window_.queueing_s += seconds(began_us - reached_us);
+    ++window_.fragments;
+    last_arrival_us_ = arrival.arrived_us;
+  }
+}
+
+void LinkMeter::on_round_trip(std::int64_t round_trip_us, std::int64_t now_us) {
+  const double sample_s = seconds(round_trip_us);
+  if (!round_trips_.least()) {
+    smoothed_round_trip_s_ = sample_s;
+    jitter_s_ = 0.0;
+  } else {
+    jitter_s_ += (std::abs(sample_s - smoothed_round_trip_s_) - jitter_s_) / 4.0;
+    smoothed_round_trip_s_ += (sample_s - smoothed_round_trip_s_) / 8.0;
+  }
+  round_trips_.add(round_trip_us, now_us);
+}
+
+void LinkMeter::end_window() {
+  judge_run();
+  if (window_.fragments == 0) return;
+  const double full = rate(window_.full.bytes, window_.full.busy_s);
+  if (full > 0.0) {
+    full_goodput_ = full;
+  } else if (window_.fragments >= kEnoughFragments / 4) {
+    full_goodput_ =
+        std::max(rate(window_.all.bytes, window_.all.busy_s), kFading * full_goodput_);
+  }
+  windows_.push_back(window_);
+  if (windows_.size() > kWindowsKept) windows_.pop_front();
+  window_ = {};
+}
+
+LinkMeasure LinkMeter::measure() const {
+  LinkMeasure measure;
+  measure.round_trip_s = seconds(round_trips_.least().value_or(0));
+  measure.jitter_s = jitter_s_;
+  Window sum;
+  for (auto window = windows_.rbegin(); window != windows_.rend(); ++window) {
+    sum.all.add(window->all);
+    sum.full.add(window->full);
+    sum.queueing_s += window->queueing_s;
+    sum.fragments += window->fragments;
+    if (sum.fragments >= kEnoughFragments && sum.all.busy_s >= kEnoughBusyS) break;
+  }
+  const bool full = sum.full.busy_s > 0.0;
+  const Traffic& traffic = full ? sum.full : sum.all;
+  measure.goodput = rate(traffic.bytes, traffic.busy_s);
+  measure.lower_bound = !full;
+  measure.bytes = traffic.bytes;
+  measure.busy_s = traffic.busy_s;
+  if (measure.goodput > 0.0) {
+    // The variance of the rate over time: mean of squares less square of the mean.
+    const double variance =
+        traffic.rate_squares / traffic.busy_s - measure.goodput * measure.goodput;
+    measure.spread = std::sqrt(std::max(0.0, variance)) / measure.goodput;
+  }
+  if (sum.fragments > 0) measure.queueing_s = sum.queueing_s / static_cast<double>(sum.fragments);
+  if (!full) measure.goodput = std::max(measure.goodput, full_goodput_);
+  return measure;
+}
+
+}  // namespace longhaul::proto
