@@ -7,6 +7,7 @@
 #include "proto/assert.hpp"
 
 #include <optional>
+#include <vector>
 
 namespace longhaul::compnode {
 
@@ -43,19 +44,21 @@ DeviceBoundary::~DeviceBoundary() = default;
 bool DeviceBoundary::serves(const at::Device& device) { return device.is_cuda(); }
 
 compression::Result<void> DeviceBoundary::encode(const at::Tensor& tensor, const Options& options,
-                                                 BoundaryMask& mask, compression::Encoded& out) {
+                                                 const BoundaryMask* mask,
+                                                 compression::Encoded& out, BoundaryMask& found) {
   compression::cuda::DeviceCodec& codec = codec_for(memory_->codec, tensor);
-  if (mask.device != nullptr) {
+  if (mask != nullptr) {
+    LONGHAUL_ASSERT(mask->device != nullptr);
     return with_device_values(tensor, [&](const auto* values) {
-      return codec.encode_masked(values, options.shape, mask.device->positions, options.rung,
+      return codec.encode_masked(values, options.shape, mask->device->positions, options.rung,
                                  options.key, out);
     });
   }
-  const auto found = std::make_shared<DeviceMask>();
+  const auto own = std::make_shared<DeviceMask>();
   const auto done = with_device_values(tensor, [&](const auto* values) {
-    return codec.encode(values, options.shape, options.rung, options.key, out, found->positions);
+    return codec.encode(values, options.shape, options.rung, options.key, out, own->positions);
   });
-  if (found->positions.size() != 0) mask.device = found;
+  if (own->positions.size() != 0) found.device = own;
   return done;
 }
 
@@ -69,6 +72,17 @@ compression::Result<void> DeviceBoundary::decode(compression::Codec codec,
   return with_device_values(into, [&](auto* values) {
     return codec_for(memory_->codec, into).decode(codec, payload, shape, values, positions);
   });
+}
+
+BoundaryMask DeviceBoundary::positions_below(const BoundaryMask& mask, std::size_t elements) {
+  std::vector<std::uint32_t> positions(mask.device->positions.size());
+  mask.device->positions.download_to(positions);
+  std::erase_if(positions, [&](std::uint32_t position) { return position >= elements; });
+  BoundaryMask cut;
+  if (positions.empty()) return cut;
+  cut.device = std::make_shared<DeviceMask>();
+  cut.device->positions.assign(positions);
+  return cut;
 }
 
 }  // namespace longhaul::compnode

@@ -47,15 +47,19 @@ class DeviceBoundary {
     compression::Rung rung;
     std::uint64_t key = 0;
   };
-  // compression::encode(), or encode_masked() where `mask` has one. `tensor`: fp32 or bf16,
-  // contiguous. A mask that the payload has of its own goes to `mask`.
+  // compression::encode(), or encode_masked() under `mask` unless that is null. `tensor`: fp32 or
+  // bf16, contiguous; options.shape may be its first rows. A mask that the payload has of its own
+  // goes to `found`.
   [[nodiscard]] compression::Result<void> encode(const at::Tensor& tensor, const Options& options,
-                                                 BoundaryMask& mask, compression::Encoded& out);
+                                                 const BoundaryMask* mask,
+                                                 compression::Encoded& out, BoundaryMask& found);
   // compression::decode(), to the whole of `into`.
   [[nodiscard]] compression::Result<void> decode(compression::Codec codec,
                                                  std::span<const std::byte> payload,
                                                  compression::Shape shape, at::Tensor& into,
                                                  BoundaryMask& mask);
+  // Of a mask there its entries below `elements`.
+  [[nodiscard]] static BoundaryMask positions_below(const BoundaryMask& mask, std::size_t elements);
 
  private:
   struct Memory;

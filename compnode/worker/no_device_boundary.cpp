@@ -14,8 +14,9 @@ DeviceBoundary::~DeviceBoundary() = default;
 
 bool DeviceBoundary::serves(const at::Device&) { return false; }
 
-compression::Result<void> DeviceBoundary::encode(const at::Tensor&, const Options&, BoundaryMask&,
-                                                 compression::Encoded&) {
+compression::Result<void> DeviceBoundary::encode(const at::Tensor&, const Options&,
+                                                 const BoundaryMask*, compression::Encoded&,
+                                                 BoundaryMask&) {
   LONGHAUL_ASSERT(false);
   return compression::Error{"built without CUDA kernels"};
 }
@@ -24,6 +25,11 @@ compression::Result<void> DeviceBoundary::decode(compression::Codec, std::span<c
                                                  compression::Shape, at::Tensor&, BoundaryMask&) {
   LONGHAUL_ASSERT(false);
   return compression::Error{"built without CUDA kernels"};
+}
+
+BoundaryMask DeviceBoundary::positions_below(const BoundaryMask&, std::size_t) {
+  LONGHAUL_ASSERT(false);
+  return {};
 }
 
 }  // namespace longhaul::compnode
