@@ -43,8 +43,7 @@ std::vector<BoundaryLink> links_of(const proto::Graph& graph, const proto::Plan&
   for (const Boundary& boundary : proto::boundaries(graph, plan)) {
     if (boundary.data) continue;
     for (const bool backward : {false, true}) {
-      const BoundaryLink link{boundary.from, boundary.to, backward};
-      if (std::ranges::find(links, link) == links.end()) links.push_back(link);
+      links.push_back({boundary.from, boundary.to, backward});
     }
   }
   return links;
@@ -245,10 +244,10 @@ void StageLinks::encode_and_send(const BoundaryTensor& what, Outgoing message,
 
 void StageLinks::try_rung(const BoundaryTensor& what, const at::Tensor& tensor,
                           const BoundaryCodec::Received& answered) {
-  const auto rung = control_.take_trial(link_of(what));
-  if (!rung) return;
-  const auto sample = codec_.try_rung(what, tensor, *rung, answered);
-  if (sample) control_.on_trial(link_of(what), *sample);
+  while (const auto rung = control_.take_trial(link_of(what))) {
+    const auto sample = codec_.try_rung(what, tensor, *rung, answered);
+    if (sample) control_.on_trial(link_of(what), *sample);
+  }
 }
 
 Message StageLinks::take(const MessageKey& key) {

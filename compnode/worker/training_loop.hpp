@@ -72,8 +72,8 @@ class TrainingLoop {
   std::optional<DataFeed> feed_;
   std::vector<std::vector<proto::ParameterIndex>> owned_;  // by stage: parameters it answers for
   std::vector<proto::TiedParameter> tied_;
-  std::string export_folder_;   // of the latest request
-  std::uint32_t exports_ = 0;   // so far; tells their messages apart
+  std::string export_folder_;  // of the latest request
+  std::uint32_t exports_ = 0;  // so far; tells their messages apart
   std::uint64_t cursor_ = 0;
   std::uint64_t holdout_sequences_ = 0;  // that evaluations use; known after the first step
   double compute_s_ = 0.0;

@@ -181,7 +181,8 @@ void WorkerProcess::on_prepared() {
                       .from_scratch = job.model().from().empty(),
                       .steps = job.training().steps(),
                       .anneal = job.anneal(),
-                      .activation_bytes = stage_->precision == at::kFloat ? std::size_t{4} : std::size_t{2}},
+                      .activation_bytes =
+                          stage_->precision == at::kFloat ? std::size_t{4} : std::size_t{2}},
       .seed = job.training().seed()};
   options.send = [this](StageIndex to, wire::TensorHeader header, proto::Payload payload) {
     boost::asio::post(
