@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -39,12 +40,23 @@ auto with_values(const at::Tensor& tensor, Body body) {
   return body(std::span(static_cast<Bf16*>(tensor.data_ptr()), count));
 }
 
+// Of a mask's entries those in the first rows; the order of the rest does not matter there.
+BoundaryMask positions_below(const BoundaryMask& mask, std::size_t elements) {
+  if (mask.device != nullptr) return DeviceBoundary::positions_below(mask, elements);
+  std::vector<std::uint32_t> kept;
+  std::ranges::copy_if(mask.host.span(), std::back_inserter(kept),
+                       [&](std::uint32_t position) { return position < elements; });
+  BoundaryMask cut;
+  std::ranges::copy(kept, cut.host.resize(kept.size()).begin());
+  return cut;
+}
+
 bool is_training(const BoundaryTensor& what) {
   return what.moment.phase == wire::TensorHeader::TRAINING;
 }
 
 BoundaryCodec::Encoded dense(const at::Tensor& tensor) {
-  const auto owner = std::make_shared<at::Tensor>(tensor);
+  const auto owner = std::make_shared<at::Tensor>(tensor.to(at::kCPU));
   const bool fp32 = tensor.scalar_type() == at::kFloat;
   const auto* bytes = static_cast<const std::byte*>(owner->data_ptr());
   return {.codec = fp32 ? compression::Codec::kDenseFp32 : compression::Codec::kDenseBf16,
@@ -86,6 +98,25 @@ BoundaryCodec::Received BoundaryCodec::take_received(const BoundaryTensor& what)
   return received_.take(key_of(what));
 }
 
+compression::Result<void> BoundaryCodec::encode_to(const at::Tensor& tensor,
+                                                   const DeviceBoundary::Options& options,
+                                                   const Mask* mask, compression::Encoded& out,
+                                                   Mask& found) {
+  if (DeviceBoundary::serves(tensor.device())) {
+    return device_encoding_.encode(tensor, options, mask, out, found);
+  }
+  auto done = with_values(tensor, [&](auto values) {
+    const auto given = std::span<const typename decltype(values)::value_type>(values).first(
+        options.shape.elements());
+    return mask != nullptr ? compression::encode_masked(given, options.shape, mask->host.span(),
+                                                        options.rung, options.key, encoding_, out)
+                           : compression::encode(given, options.shape, options.rung, options.key,
+                                                 encoding_, out);
+  });
+  if (mask == nullptr) found.host = std::move(out.mask);
+  return done;
+}
+
 BoundaryCodec::Encoded BoundaryCodec::encode(const BoundaryTensor& what, const at::Tensor& tensor,
                                              const Rung& rung, const Mask& mask) {
   const bool whole = rung.selection == Selection::kAll;
@@ -96,18 +127,13 @@ BoundaryCodec::Encoded BoundaryCodec::encode(const BoundaryTensor& what, const a
        (rung.format == compression::ValueFormat::kBf16 && tensor.scalar_type() == at::kBFloat16));
   if (lossless && !masked) return dense(tensor);
   const auto encoded = std::make_shared<compression::Encoded>();
-  const compression::Shape shape = shape_of(tensor);
-  const std::uint64_t key = random_key(what);
-  const auto done = with_values(tensor, [&](auto values) {
-    const std::span<const typename decltype(values)::value_type> given = values;
-    return masked ? compression::encode_masked(given, shape, mask.span(), rung, key, encoding_,
-                                               *encoded)
-                  : compression::encode(given, shape, rung, key, encoding_, *encoded);
-  });
+  Mask found;
+  const auto done =
+      encode_to(tensor, {.shape = shape_of(tensor), .rung = rung, .key = random_key(what)},
+                masked ? &mask : nullptr, *encoded, found);
   if (!done) return dense(tensor);
-  if (!what.backward && is_training(what) && compression::shares_mask(rung) &&
-      !encoded->mask.empty()) {
-    sent_.put(key_of(what), {rung, std::move(encoded->mask)});
+  if (!what.backward && is_training(what) && compression::shares_mask(rung) && !found.empty()) {
+    sent_.put(key_of(what), {rung, std::move(found)});
   }
   return {.codec = encoded->codec,
           .payload = {encoded->payload.span(), encoded},
@@ -122,24 +148,17 @@ std::optional<compression::RungSample> BoundaryCodec::try_rung(const BoundaryTen
   constexpr std::size_t kRows = 256;
   compression::Shape shape = shape_of(tensor);
   shape.rows = std::min(shape.rows, kRows);
-  std::vector<std::uint32_t> mask;
+  Mask mask;
   const bool masked = what.backward && rung.selection == Selection::kAll && !answered.mask.empty();
   if (masked) {
-    // Positions of the first rows; the order of the rest does not matter here.
-    for (const std::uint32_t position : answered.mask.span()) {
-      if (position < shape.elements()) mask.push_back(position);
-    }
+    mask = positions_below(answered.mask, shape.elements());
     if (mask.empty()) return std::nullopt;
   }
   compression::Encoded made;
   const auto start = std::chrono::steady_clock::now();
-  const auto done = with_values(tensor, [&](auto values) {
-    const auto given =
-        std::span<const typename decltype(values)::value_type>(values).first(shape.elements());
-    return masked ? compression::encode_masked(given, shape, std::span<const std::uint32_t>(mask),
-                                               rung, random_key(what), encoding_, made)
-                  : compression::encode(given, shape, rung, random_key(what), encoding_, made);
-  });
+  Mask found;
+  const auto done = encode_to(tensor, {.shape = shape, .rung = rung, .key = random_key(what)},
+                              masked ? &mask : nullptr, made, found);
   if (!done) return std::nullopt;
   compression::RungSample sample;
   sample.rung = rung;
@@ -156,9 +175,13 @@ compression::Result<void> BoundaryCodec::decode(const BoundaryTensor& what,
                                                 std::span<const std::byte> payload,
                                                 at::Tensor& into) {
   Mask mask = what.backward ? sent_.take(key_of(what)).mask : Mask();
-  const auto done = with_values(into, [&](auto values) {
-    return compression::decode(codec, payload, shape_of(into), values, &mask, decoding_);
-  });
+  const compression::Shape shape = shape_of(into);
+  const auto done =
+      DeviceBoundary::serves(into.device())
+          ? device_decoding_.decode(codec, payload, shape, into, mask)
+          : with_values(into, [&](auto values) {
+              return compression::decode(codec, payload, shape, values, &mask.host, decoding_);
+            });
   if (done && !what.backward && is_training(what)) {
     const bool shared = codec == compression::Codec::kTopK && compression::shares_mask(rung);
     received_.put(key_of(what), {rung, shared ? std::move(mask) : Mask()});

@@ -2,6 +2,7 @@
 // share, and what was lost.
 #pragma once
 
+#include "compnode/worker/device_boundary.hpp"
 #include "compnode/worker/mailbox.hpp"
 #include "compression/rung_costs.hpp"
 #include "compression/tensor_codec.hpp"
@@ -33,7 +34,7 @@ struct BoundaryTensor {
 // Encodes on one thread and decodes on another.
 class BoundaryCodec {
  public:
-  using Mask = compression::Buffer<std::uint32_t>;
+  using Mask = BoundaryMask;
 
   // `seed`: of the job; the same seed and tensors make the same bytes.
   explicit BoundaryCodec(std::uint64_t seed) : seed_(seed) {}
@@ -52,10 +53,10 @@ class BoundaryCodec {
     compression::Distortion distortion;
     bool masked = false;
   };
-  // `tensor`: fp32 or bf16, contiguous, on the CPU; the payload may refer to its memory. `mask`: of
-  // a backward, for a rung without selection. A forward of training leaves its mask for the
-  // backward that answers it. A tensor that no lossy rung can carry, one with NaN or infinity, goes
-  // out dense: the step's end finds where it came from.
+  // `tensor`: fp32 or bf16, contiguous, on the CPU or on a device that DeviceBoundary serves; the
+  // payload may refer to its memory. `mask`: of a backward, for a rung without selection. A forward
+  // of training leaves its mask for the backward that answers it. A tensor that no lossy rung can
+  // carry, one with NaN or infinity, goes out dense: the step's end finds where it came from.
   [[nodiscard]] Encoded encode(const BoundaryTensor& what, const at::Tensor& tensor,
                                const compression::Rung& rung, const Mask& mask);
 
@@ -66,8 +67,8 @@ class BoundaryCodec {
                                                                 const compression::Rung& rung,
                                                                 const Received& answered);
 
-  // Fills `into`, fp32 or bf16, of the tensor's shape; an error if the payload is no such tensor.
-  // `rung`: under which it was sent, as its sender says.
+  // Fills `into`, fp32 or bf16, of the tensor's shape, placed as for encode(); an error if the
+  // payload is no such tensor. `rung`: under which it was sent, as its sender says.
   [[nodiscard]] compression::Result<void> decode(const BoundaryTensor& what,
                                                  compression::Codec codec,
                                                  const compression::Rung& rung,
@@ -89,6 +90,11 @@ class BoundaryCodec {
     std::map<MaskKey, Received> received_;
   };
 
+  // Under `mask`, if there is one; else a mask that the payload has of its own goes to `found`.
+  [[nodiscard]] compression::Result<void> encode_to(const at::Tensor& tensor,
+                                                    const DeviceBoundary::Options& options,
+                                                    const Mask* mask, compression::Encoded& out,
+                                                    Mask& found);
   [[nodiscard]] static MaskKey key_of(const BoundaryTensor& what);
   [[nodiscard]] std::uint64_t random_key(const BoundaryTensor& what) const;
 
@@ -97,6 +103,8 @@ class BoundaryCodec {
   Kept received_;  // forwards that this stage received
   compression::Workspace encoding_;
   compression::Workspace decoding_;
+  DeviceBoundary device_encoding_;
+  DeviceBoundary device_decoding_;
 };
 
 }  // namespace longhaul::compnode

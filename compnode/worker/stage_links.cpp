@@ -187,11 +187,16 @@ BoundaryTensor StageLinks::boundary_tensor(const Boundary& boundary, bool backwa
           .moment = moment};
 }
 
+// Where the codec wants tensors of this device.
+at::Device StageLinks::codec_place(const at::Device& device) const {
+  return compresses() && DeviceBoundary::serves(device) ? device : at::Device(at::kCPU);
+}
+
 void StageLinks::send_boundary(const BoundaryTensor& what, const at::Tensor& tensor) {
   Outgoing message = header_for(what.backward ? what.from : what.to,
                                 what.backward ? Kind::GRADIENT : Kind::ACTIVATION, what.moment,
                                 graph_.value_name(what.value), tensor);
-  const at::Tensor values = tensor.to(at::kCPU).contiguous();
+  const at::Tensor values = tensor.to(codec_place(tensor.device())).contiguous();
   if (!compresses()) return encode_and_send(what, std::move(message), values);
   boost::asio::post(encoder_, [this, what, message = std::move(message), values]() mutable {
     try {
@@ -306,7 +311,8 @@ at::Tensor StageLinks::receive_boundary(const BoundaryTensor& what, proto::Shape
     return dense_tensor(key, std::move(message), expected);
   }
   const auto start = std::chrono::steady_clock::now();
-  at::Tensor values = at::empty(expected.shape, expected.type);
+  const auto place = at::TensorOptions(codec_place(options_.device)).dtype(expected.type);
+  at::Tensor values = at::empty(expected.shape, place);
   const auto decoded = codec_.decode(what, *codec, *rung, message.payload.bytes, values);
   if (!decoded) throw broken(key, decoded.error().message);
   const double took_s = seconds_since(start);

@@ -110,6 +110,7 @@ class StageLinks {
     proto::Shape shape;
   };
 
+  [[nodiscard]] at::Device codec_place(const at::Device& device) const;
   void send_boundary(const BoundaryTensor& what, const at::Tensor& tensor);
   void encode_and_send(const BoundaryTensor& what, Outgoing message, const at::Tensor& tensor);
   [[nodiscard]] at::Tensor receive_boundary(const BoundaryTensor& what, proto::Shape shape);
