@@ -56,7 +56,7 @@ inline wire::StageReport stage_report(std::uint32_t stage) {
   link.set_connection_losses(1);
   link.set_rung_changes(3);
   link.set_last_change("forward fp32 -> int8/128: slow");
-  link.set_last_change_step(40);
+  link.set_last_change_step(1'000);
   link.set_encode_s_per_microbatch(0.03125);
   link.set_wire_s_per_microbatch(1.5);
   link.set_decode_s_per_microbatch(0.015625);

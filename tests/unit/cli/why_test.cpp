@@ -25,7 +25,7 @@ TEST_CASE("why: shares of the step, links, and their latest changes") {
   CHECK(has("500.0 ms   50.0 %  25.0 %  12.5 %  6.2 %   6.2 %  backward from b"));
   CHECK(has("a     b   forward    int8/128  31.2 ms  1500.0 ms  15.6 ms  2000.0 ms  500.0 ms"));
   CHECK(has("over 8.0 Mbit/s"));
-  CHECK(has("step 40: a -> b: forward fp32 -> int8/128: slow\n"));
+  CHECK(has("step 1000: a -> b: forward fp32 -> int8/128: slow\n"));
 }
 
 TEST_CASE("why: before the first step there is nothing to say") {
