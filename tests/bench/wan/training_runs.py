@@ -71,6 +71,14 @@ class Run:
         steps = self.steps[warmup:] or self.steps[-1:]
         return sum(step["tokens"] for step in steps) / sum(step["step_time_s"] for step in steps)
 
+    @property
+    def bytes_per_step(self):
+        """Over all links, headers of messages included, without the evaluation at the end."""
+        first, last = self.steps[0], self.steps[-1]
+        if first is last:
+            return first["bytes_sent"]
+        return (last["bytes_sent"] - first["bytes_sent"]) / (len(self.steps) - 1)
+
     def bits_per_entry(self, direction):
         """Bits sent per entry of a boundary's tensor in training, over all links of the direction; payload and
         message header. An evaluation sends its activations as well, and once more dense where links compress."""
