@@ -200,6 +200,44 @@ std::size_t kept_entries(std::uint32_t density, std::size_t count) {
   return count == 0 ? 0 : std::clamp<std::size_t>(kept, 1, count);
 }
 
+// From the lowest bit: density - 1 (30), format (6), block / 32 (4), selection (2), rotated,
+// stochastic, packed, own mask, 1.
+std::uint64_t pack(const Rung& rung) {
+  return std::uint64_t{rung.density - 1} | std::uint64_t{static_cast<std::uint8_t>(rung.format)} << 30 |
+         std::uint64_t{rung.block} / 32 << 36 |
+         std::uint64_t{static_cast<std::uint8_t>(rung.selection)} << 40 |
+         std::uint64_t{rung.rotated} << 42 | std::uint64_t{rung.stochastic} << 43 |
+         std::uint64_t{rung.packed} << 44 | std::uint64_t{rung.own_mask} << 45 |
+         std::uint64_t{1} << 46;
+}
+
+Result<Rung> unpack(std::uint64_t packed) {
+  const auto bits = [&](unsigned from, unsigned count) {
+    return packed >> from & ((std::uint64_t{1} << count) - 1);
+  };
+  Rung rung;
+  rung.density = static_cast<std::uint32_t>(bits(0, 30)) + 1;
+  rung.format = static_cast<ValueFormat>(bits(30, 6));
+  rung.block = static_cast<std::uint16_t>(bits(36, 4) * 32);
+  rung.selection = static_cast<Selection>(bits(40, 2));
+  rung.rotated = bits(42, 1) != 0;
+  rung.stochastic = bits(43, 1) != 0;
+  rung.packed = bits(44, 1) != 0;
+  rung.own_mask = bits(45, 1) != 0;
+  switch (rung.format) {
+    case ValueFormat::kInt3:
+    case ValueFormat::kInt4:
+    case ValueFormat::kInt6:
+    case ValueFormat::kInt8:
+    case ValueFormat::kBf16:
+    case ValueFormat::kFp32: break;
+    default: return Error{fmt::format("{} is no rung: format {}", packed, bits(30, 6))};
+  }
+  if (packed >> 46 != 1) return Error{fmt::format("{} is no rung", packed)};
+  if (const auto sound = check(rung); !sound) return sound.error();
+  return rung;
+}
+
 std::span<const Rung> default_ladder() { return kLadder; }
 
 Rung masked_values_of(const Rung& rung) {

@@ -55,6 +55,10 @@ struct Rung {
 [[nodiscard]] std::string name(const Rung& rung);
 [[nodiscard]] Result<Rung> parse_rung(std::string_view text);
 
+// A rung as a number below 2^53, above 0; and back, an error for what is no rung.
+[[nodiscard]] std::uint64_t pack(const Rung& rung);
+[[nodiscard]] Result<Rung> unpack(std::uint64_t packed);
+
 // 128 for int8, 64 for int6 and int4, 32 for int3, 0 for fp32 and bf16.
 [[nodiscard]] std::uint16_t usual_block(ValueFormat format);
 

@@ -260,8 +260,15 @@ Result<void> check_job(const wire::Job& job) {
   if (auto fits = check_training(job.training()); !fits) return fits.error();
   const std::array schedules{schedule_name(ScheduleKind::kGpipe),
                              schedule_name(ScheduleKind::kOneForwardOneBackward)};
-  if (auto known = one_of("pipeline.schedule", job.pipeline_schedule(), schedules); !known) {
+  if (auto known = one_of("pipeline.schedule", job.pipeline().schedule(), schedules); !known) {
     return known.error();
+  }
+  if (job.pipeline().run_ahead() > kMaximumRunAhead) {
+    return refused("pipeline.run_ahead must be at most {}, not {}",
+                                           kMaximumRunAhead, job.pipeline().run_ahead());
+  }
+  if (auto part = in_range("anneal", job.anneal(), {0.0, 1.0, false, true}); !part) {
+    return part.error();
   }
   if (auto known = parse_compression(job.compression()); !known) return known.error();
   return check_output(job);

@@ -32,6 +32,8 @@ struct Action {
   bool operator==(const Action&) const = default;
 };
 
+inline constexpr std::uint32_t kMaximumRunAhead = 1000;
+
 struct ScheduleShape {
   StageIndex stage;
   std::uint32_t stages = 1;

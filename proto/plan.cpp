@@ -124,6 +124,10 @@ Result<Plan> read_plan(const wire::Plan& message, const Graph& graph) {
     return refused("unknown schedule {}; use \"gpipe\" or \"1f1b\"", quoted(message.schedule()));
   }
   plan.schedule = *schedule;
+  if (message.run_ahead() > kMaximumRunAhead) {
+    return refused("run_ahead must be at most {}, not {}", kMaximumRunAhead, message.run_ahead());
+  }
+  plan.run_ahead = message.run_ahead();
   const auto stages = static_cast<std::size_t>(message.stages_size());
   if (stages == 0 || stages > graph.operators.size()) {
     return refused("{} stages for {} operators; every stage needs one", stages,
@@ -176,6 +180,7 @@ wire::Plan Plan::to_wire(const Graph& graph) const {
     to.set_has_data(stage.has_data);
   }
   out.set_schedule(std::string(schedule_name(schedule)));
+  out.set_run_ahead(run_ahead);
   out.set_micro_batches(micro_batches);
   out.set_micro_batch_size(micro_batch_size);
   return out;

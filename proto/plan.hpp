@@ -25,6 +25,7 @@ struct Plan {
   PlanEpoch epoch;
   std::vector<Stage> stages;
   ScheduleKind schedule{};
+  std::uint32_t run_ahead = 0;  // ScheduleShape's
   std::uint32_t micro_batches = 0;
   std::uint32_t micro_batch_size = 0;
 

@@ -106,6 +106,7 @@ Plan make_plan(const Graph& graph, const std::vector<Candidate>& candidates,
   Plan plan{.epoch = options.epoch,
             .stages = {},
             .schedule = options.schedule,
+            .run_ahead = options.run_ahead,
             .micro_batches = options.micro_batches,
             .micro_batch_size = static_cast<std::uint32_t>(options.binding.batch)};
   for (std::size_t s = 0; s < candidates.size(); ++s) {

@@ -23,6 +23,7 @@ struct Candidate {
 struct EqualComputeOptions {
   proto::ShapeBinding binding;  // sequences in a micro-batch, tokens in a sequence
   proto::ScheduleKind schedule = proto::ScheduleKind::kOneForwardOneBackward;
+  std::uint32_t run_ahead = 0;  // ScheduleShape's
   std::uint32_t micro_batches = 1;
   MemoryOptions memory = {};
   proto::PlanEpoch epoch = {};

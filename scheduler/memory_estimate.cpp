@@ -91,7 +91,8 @@ MemoryEstimate estimate_memory(const proto::Graph& graph, const proto::Plan& pla
   estimate.in_flight = proto::peak_in_flight(proto::pipeline_schedule(
       plan.schedule, {.stage = stage,
                       .stages = static_cast<std::uint32_t>(plan.stages.size()),
-                      .micro_batches = plan.micro_batches}));
+                      .micro_batches = plan.micro_batches,
+                      .run_ahead = plan.run_ahead}));
   estimate.saved_per_micro_batch = static_cast<std::uint64_t>(memory.saved);
   estimate.activations = saturating_product(estimate.in_flight, estimate.saved_per_micro_batch);
   estimate.workspace = static_cast<std::uint64_t>(

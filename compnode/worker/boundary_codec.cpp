@@ -1,14 +1,17 @@
-// Picks the rung, keeps the masks, and turns tensors into spans.
+// Keeps the masks, and turns tensors into spans.
 #include "compnode/worker/boundary_codec.hpp"
 
 #include "compnode/execution/torch.hpp"
+#include "compression/link_rules.hpp"
 #include "proto/assert.hpp"
 #include "proto/checksum.hpp"
 
+#include <algorithm>
 #include <array>
-#include <cmath>
+#include <chrono>
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace longhaul::compnode {
 namespace {
@@ -46,47 +49,21 @@ BoundaryCodec::Encoded dense(const at::Tensor& tensor) {
   const auto* bytes = static_cast<const std::byte*>(owner->data_ptr());
   return {.codec = fp32 ? compression::Codec::kDenseFp32 : compression::Codec::kDenseBf16,
           .payload = {{bytes, owner->nbytes()}, owner},
-          .rung = fp32 ? "fp32" : "bf16",
-          .distortion = {}};
+          .distortion = {},
+          .masked = false};
 }
 
 }  // namespace
 
-proto::Result<std::optional<Rung>> rung_of(const proto::CompressionSetting& setting) {
-  using enum proto::CompressionSetting::Mode;
-  switch (setting.mode) {
-    case kDense:
-      return std::optional<Rung>();
-    case kFixed: {
-      const auto rung = compression::parse_rung(setting.rung);
-      if (!rung) return proto::configuration_error("compression: " + rung.error().message);
-      return std::optional(*rung);
-    }
-    case kUniformTopK: {
-      Rung rung;
-      rung.selection = Selection::kIndexed;
-      rung.own_mask = true;
-      rung.density = static_cast<std::uint32_t>(
-          std::lround(static_cast<double>(compression::kWholeDensity) / setting.ratio));
-      return std::optional(rung);
-    }
-  }
-  LONGHAUL_ASSERT(false);
-  return std::optional<Rung>();
+void BoundaryCodec::Kept::put(const MaskKey& key, Received received) {
+  const std::lock_guard lock(mutex_);
+  received_.insert_or_assign(key, std::move(received));
 }
 
-BoundaryCodec::BoundaryCodec(std::optional<Rung> rung, std::uint64_t seed)
-    : rung_(rung), seed_(seed) {}
-
-void BoundaryCodec::Masks::put(const MaskKey& key, Mask mask) {
+BoundaryCodec::Received BoundaryCodec::Kept::take(const MaskKey& key) {
   const std::lock_guard lock(mutex_);
-  masks_.insert_or_assign(key, std::move(mask));
-}
-
-BoundaryCodec::Mask BoundaryCodec::Masks::take(const MaskKey& key) {
-  const std::lock_guard lock(mutex_);
-  auto found = masks_.extract(key);
-  return found.empty() ? Mask() : std::move(found.mapped());
+  auto found = received_.extract(key);
+  return found.empty() ? Received() : std::move(found.mapped());
 }
 
 BoundaryCodec::MaskKey BoundaryCodec::key_of(const BoundaryTensor& what) {
@@ -105,42 +82,93 @@ std::uint64_t BoundaryCodec::random_key(const BoundaryTensor& what) const {
   return proto::checksum(std::as_bytes(std::span(parts)));
 }
 
-BoundaryCodec::Encoded BoundaryCodec::encode(const BoundaryTensor& what, const at::Tensor& tensor) {
-  if (!rung_ || what.moment.phase == wire::TensorHeader::EVALUATION_DENSE) return dense(tensor);
+BoundaryCodec::Received BoundaryCodec::take_received(const BoundaryTensor& what) {
+  return received_.take(key_of(what));
+}
+
+BoundaryCodec::Encoded BoundaryCodec::encode(const BoundaryTensor& what, const at::Tensor& tensor,
+                                             const Rung& rung, const Mask& mask) {
+  const bool whole = rung.selection == Selection::kAll;
+  const bool masked = what.backward && whole && !mask.empty();
+  const bool lossless = whole && (rung.format == compression::ValueFormat::kFp32 ||
+                                  (rung.format == compression::ValueFormat::kBf16 &&
+                                   tensor.scalar_type() == at::kBFloat16));
+  if (lossless && !masked) return dense(tensor);
   const auto encoded = std::make_shared<compression::Encoded>();
   const compression::Shape shape = shape_of(tensor);
   const std::uint64_t key = random_key(what);
-  const bool shares_mask = rung_->selection != Selection::kAll && !rung_->own_mask;
-  const Mask mask = what.backward && shares_mask ? received_.take(key_of(what)) : Mask();
-  const Rung rung = what.backward && shares_mask ? compression::masked_values_of(*rung_) : *rung_;
   const auto done = with_values(tensor, [&](auto values) {
     const std::span<const typename decltype(values)::value_type> given = values;
-    return mask.empty() ? compression::encode(given, shape, rung, key, encoding_, *encoded)
-                        : compression::encode_masked(given, shape, mask.span(), rung, key,
-                                                     encoding_, *encoded);
+    return masked ? compression::encode_masked(given, shape, mask.span(), rung, key, encoding_,
+                                               *encoded)
+                  : compression::encode(given, shape, rung, key, encoding_, *encoded);
   });
   if (!done) return dense(tensor);
-  if (!what.backward && is_training(what) && shares_mask && !encoded->mask.empty()) {
-    sent_.put(key_of(what), std::move(encoded->mask));
+  if (!what.backward && is_training(what) && compression::shares_mask(rung) &&
+      !encoded->mask.empty()) {
+    sent_.put(key_of(what), {rung, std::move(encoded->mask)});
   }
   return {.codec = encoded->codec,
           .payload = {encoded->payload.span(), encoded},
-          .rung = compression::name(rung),
-          .distortion = encoded->distortion};
+          .distortion = encoded->distortion,
+          .masked = masked};
+}
+
+std::optional<compression::RungSample> BoundaryCodec::try_rung(const BoundaryTensor& what,
+                                                               const at::Tensor& tensor,
+                                                               const Rung& rung,
+                                                               const Received& answered) {
+  constexpr std::size_t kRows = 256;
+  compression::Shape shape = shape_of(tensor);
+  shape.rows = std::min(shape.rows, kRows);
+  std::vector<std::uint32_t> mask;
+  const bool masked = what.backward && rung.selection == Selection::kAll && !answered.mask.empty();
+  if (masked) {
+    // Positions of the first rows; the order of the rest does not matter here.
+    for (const std::uint32_t position : answered.mask.span()) {
+      if (position < shape.elements()) mask.push_back(position);
+    }
+    if (mask.empty()) return std::nullopt;
+  }
+  compression::Encoded made;
+  const auto start = std::chrono::steady_clock::now();
+  const auto done = with_values(tensor, [&](auto values) {
+    const auto given = std::span<const typename decltype(values)::value_type>(values).first(
+        shape.elements());
+    return masked ? compression::encode_masked(given, shape, std::span<const std::uint32_t>(mask),
+                                               rung, random_key(what), encoding_, made)
+                  : compression::encode(given, shape, rung, random_key(what), encoding_, made);
+  });
+  if (!done) return std::nullopt;
+  compression::RungSample sample;
+  sample.rung = rung;
+  sample.entries = static_cast<double>(shape.elements());
+  if (masked) sample.mask_density = answered.rung.density;
+  sample.bytes = static_cast<double>(made.payload.span().size());
+  sample.encode_s =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  sample.distortion = made.distortion;
+  return sample;
 }
 
 compression::Result<void> BoundaryCodec::decode(const BoundaryTensor& what,
-                                                compression::Codec codec,
+                                                compression::Codec codec, const Rung& rung,
                                                 std::span<const std::byte> payload,
                                                 at::Tensor& into) {
-  Mask mask = what.backward ? sent_.take(key_of(what)) : Mask();
+  Mask mask = what.backward ? sent_.take(key_of(what)).mask : Mask();
   const auto done = with_values(into, [&](auto values) {
     return compression::decode(codec, payload, shape_of(into), values, &mask, decoding_);
   });
-  if (done && !what.backward && is_training(what) && codec == compression::Codec::kTopK) {
-    received_.put(key_of(what), std::move(mask));
+  if (done && !what.backward && is_training(what)) {
+    const bool shared = codec == compression::Codec::kTopK && compression::shares_mask(rung);
+    received_.put(key_of(what), {rung, shared ? std::move(mask) : Mask()});
   }
   return done;
+}
+
+void BoundaryCodec::note_dense(const BoundaryTensor& what, const Rung& rung) {
+  if (what.backward || !is_training(what)) return;
+  received_.put(key_of(what), {rung, Mask()});
 }
 
 }  // namespace longhaul::compnode

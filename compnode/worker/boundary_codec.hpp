@@ -3,8 +3,8 @@
 #pragma once
 
 #include "compnode/worker/mailbox.hpp"
+#include "compression/rung_costs.hpp"
 #include "compression/tensor_codec.hpp"
-#include "proto/compression_setting.hpp"
 #include "proto/ids.hpp"
 
 #include <cstdint>
@@ -30,59 +30,71 @@ struct BoundaryTensor {
   Moment moment;
 };
 
-// The rung that the setting names; kConfiguration if there is none of that name.
-[[nodiscard]] proto::Result<std::optional<compression::Rung>> rung_of(
-    const proto::CompressionSetting& setting);
-
 // Encodes on one thread and decodes on another.
 class BoundaryCodec {
  public:
-  // `seed`: of the job; the same seed and tensors make the same bytes. No rung: nothing is
-  // compressed. The rung is one that check() passes.
-  BoundaryCodec(std::optional<compression::Rung> rung, std::uint64_t seed);
+  using Mask = compression::Buffer<std::uint32_t>;
 
-  [[nodiscard]] bool compresses() const { return rung_.has_value(); }
+  // `seed`: of the job; the same seed and tensors make the same bytes.
+  explicit BoundaryCodec(std::uint64_t seed) : seed_(seed) {}
+
+  // How the forward of a micro-batch came: what its backward has to answer.
+  struct Received {
+    compression::Rung rung;
+    Mask mask;  // positions; empty: none is shared
+  };
+  // Once per backward, before encode().
+  [[nodiscard]] Received take_received(const BoundaryTensor& what);
 
   struct Encoded {
     compression::Codec codec = compression::Codec::kDenseFp32;
     proto::Payload payload;
-    std::string rung;
     compression::Distortion distortion;
+    bool masked = false;
   };
-  // `tensor`: fp32 or bf16, contiguous, on the CPU; the payload may refer to its memory. A forward
-  // of training leaves the mask for the backward that answers it; that backward goes out under the
-  // mask with which the forward came. A tensor that no lossy rung can carry, one with NaN or
-  // infinity, goes out dense: the step's end finds where it came from.
-  [[nodiscard]] Encoded encode(const BoundaryTensor& what, const at::Tensor& tensor);
+  // `tensor`: fp32 or bf16, contiguous, on the CPU; the payload may refer to its memory. `mask`: of
+  // a backward, for a rung without selection. A forward of training leaves its mask for the
+  // backward that answers it. A tensor that no lossy rung can carry, one with NaN or infinity, goes
+  // out dense: the step's end finds where it came from.
+  [[nodiscard]] Encoded encode(const BoundaryTensor& what, const at::Tensor& tensor,
+                               const compression::Rung& rung, const Mask& mask);
 
-  // The tensor of `shape`, fp32 or bf16 as `like` is, which it fills; an error if the payload is no
-  // such tensor.
+  // Encodes some rows of the tensor under a rung, and says what that made and took. None where the
+  // rung cannot carry them, or is masked and `mask` is empty.
+  [[nodiscard]] std::optional<compression::RungSample> try_rung(const BoundaryTensor& what,
+                                                                const at::Tensor& tensor,
+                                                                const compression::Rung& rung,
+                                                                const Received& answered);
+
+  // Fills `into`, fp32 or bf16, of the tensor's shape; an error if the payload is no such tensor.
+  // `rung`: under which it was sent, as its sender says.
   [[nodiscard]] compression::Result<void> decode(const BoundaryTensor& what,
                                                  compression::Codec codec,
+                                                 const compression::Rung& rung,
                                                  std::span<const std::byte> payload,
                                                  at::Tensor& into);
+  // A forward that came dense: nothing to decode, but its backward asks how it came.
+  void note_dense(const BoundaryTensor& what, const compression::Rung& rung);
 
  private:
-  using Mask = compression::Buffer<std::uint32_t>;
   // Value, stages, micro-batch.
   using MaskKey = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
-  class Masks {
+  class Kept {
    public:
-    void put(const MaskKey& key, Mask mask);
-    [[nodiscard]] Mask take(const MaskKey& key);  // empty if there is none
+    void put(const MaskKey& key, Received received);
+    [[nodiscard]] Received take(const MaskKey& key);  // dense if there is none
 
    private:
     std::mutex mutex_;
-    std::map<MaskKey, Mask> masks_;
+    std::map<MaskKey, Received> received_;
   };
 
   [[nodiscard]] static MaskKey key_of(const BoundaryTensor& what);
   [[nodiscard]] std::uint64_t random_key(const BoundaryTensor& what) const;
 
-  std::optional<compression::Rung> rung_;
   std::uint64_t seed_;
-  Masks sent_;      // of forwards that this stage sent
-  Masks received_;  // of forwards that this stage received
+  Kept sent_;      // forwards that this stage sent
+  Kept received_;  // forwards that this stage received
   compression::Workspace encoding_;
   compression::Workspace decoding_;
 };

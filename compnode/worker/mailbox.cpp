@@ -31,11 +31,17 @@ MessageKey key_of(const wire::TensorHeader& header) {
           header.name()};
 }
 
+void Mailbox::credit(Message& message) {
+  if (std::exchange(message.credited, true)) return;
+  if (used_) used_(proto::StageIndex{message.header.from_stage()}, message.payload.bytes.size());
+}
+
 bool Mailbox::put(MessageKey key, Message message) {
   message.payload.owner = std::make_shared<CountedOwner>(std::move(message.payload.owner),
                                                          message.payload.bytes.size());
   {
     const std::lock_guard lock(mutex_);
+    if (awaited_ && awaited_->from == key.from && *awaited_ != key) credit(message);
     if (!messages_.try_emplace(std::move(key), std::move(message)).second) return false;
   }
   changed_.notify_one();
@@ -44,12 +50,21 @@ bool Mailbox::put(MessageKey key, Message message) {
 
 Message Mailbox::take(const MessageKey& key) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] {
+  const auto over = [&] {
     return closed_.has_value() || lost_.contains(key.from) || messages_.contains(key);
-  });
+  };
+  if (!over()) {
+    awaited_ = key;
+    for (auto& [other, message] : messages_) {
+      if (other.from == key.from) credit(message);
+    }
+    changed_.wait(lock, over);
+    awaited_.reset();
+  }
   if (closed_) throw proto::Failed(*closed_);
   auto found = messages_.extract(key);
   if (found.empty()) throw proto::Failed(lost_.at(key.from));
+  credit(found.mapped());
   return std::move(found.mapped());
 }
 

@@ -9,10 +9,12 @@
 #include <compare>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace longhaul::compnode {
 
@@ -39,11 +41,18 @@ struct MessageKey {
 struct Message {
   wire::TensorHeader header;
   proto::Payload payload;
+  bool credited = false;  // the mailbox's
 };
 
 // Filled on the loop thread, emptied on the executor's. Payloads count as tensor memory.
 class Mailbox {
  public:
+  // Told that a message of this many payload bytes no longer counts against its sender's credit: it
+  // was taken; or something else of this sender is waited for, which may be behind it. On any
+  // thread.
+  using Used = std::function<void(proto::StageIndex from, std::uint64_t payload_bytes)>;
+  explicit Mailbox(Used used) : used_(std::move(used)) {}
+
   // False if a message of this key is waiting already: the peer does not keep to the protocol.
   [[nodiscard]] bool put(MessageKey key, Message message);
 
@@ -58,11 +67,15 @@ class Mailbox {
   void lose(proto::StageIndex from, proto::Error error);
 
  private:
+  void credit(Message& message);
+
+  Used used_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<MessageKey, Message> messages_;
   std::optional<proto::Error> closed_;
   std::map<proto::StageIndex, proto::Error> lost_;
+  std::optional<MessageKey> awaited_;
 };
 
 }  // namespace longhaul::compnode

@@ -5,7 +5,7 @@
 #include "compnode/files/checkpoint_store.hpp"
 #include "compnode/files/model_export.hpp"
 #include "compnode/files/model_weights.hpp"
-#include "compnode/worker/boundary_codec.hpp"
+#include "compnode/links/link_control.hpp"
 #include "proto/compression_setting.hpp"
 #include "proto/job.hpp"
 
@@ -83,10 +83,11 @@ proto::ShapeBinding binding_of(const wire::Job& job) {
           static_cast<std::int64_t>(job.data().sequence_length())};
 }
 
-Result<std::optional<compression::Rung>> rung_of_job(const wire::Job& job) {
+Result<proto::CompressionSetting> compression_of(const wire::Job& job) {
   const auto setting = proto::parse_compression(job.compression());
   if (!setting) return setting.error();
-  return rung_of(*setting);
+  if (const auto checked = check_setting(*setting); !checked) return checked.error();
+  return *setting;
 }
 
 Result<void> open_data(PreparedStage& stage) {
@@ -145,9 +146,9 @@ Result<std::unique_ptr<PreparedStage>> prepare(const wire::Assignment& assignmen
   const proto::Stage& placed = stage->plan.stages[stage->stage.value];
   stage->device = parse_device(placed.device);
   stage->precision = stage->job.training().precision() == "bf16" ? at::kBFloat16 : at::kFloat;
-  const auto rung = rung_of_job(stage->job);
-  if (!rung) return rung.error();
-  stage->rung = *rung;
+  const auto compression = compression_of(stage->job);
+  if (!compression) return compression.error();
+  stage->compression = *compression;
   if (auto opened = open_data(*stage); !opened) return opened.error();
   stage->parameters = std::make_unique<ParameterStore>(
       stage->graph, stage->plan, stage->stage,
@@ -164,7 +165,7 @@ std::vector<Error> preflight(const wire::SubmitJob& submission) {
     return result.has_value();
   };
   const wire::Job& job = submission.job();
-  if (note(proto::validate_job(job))) note(rung_of_job(job));
+  if (note(proto::validate_job(job))) note(compression_of(job));
   const auto graph = proto::Graph::from_wire(submission.graph());
   if (!note(graph) || job.training().micro_batch() == 0 || job.data().sequence_length() == 0)
     return errors;

@@ -4,7 +4,7 @@
 #include "compnode/data/dataset.hpp"
 #include "compnode/execution/adamw.hpp"
 #include "compnode/execution/parameter_store.hpp"
-#include "compression/rung.hpp"
+#include "proto/compression_setting.hpp"
 #include "proto/control.pb.h"
 #include "proto/error.hpp"
 #include "proto/plan.hpp"
@@ -26,7 +26,7 @@ struct PreparedStage {
   std::vector<proto::Shape> shapes;  // of every value, for one micro-batch
   at::Device device{at::kCPU};
   at::ScalarType precision = at::kFloat;
-  std::optional<compression::Rung> rung;  // that boundaries are sent under; none: dense
+  proto::CompressionSetting compression;
   std::optional<TokenDataset> data;  // where the plan says that the stage has data
   std::unique_ptr<ParameterStore> parameters;
   std::unique_ptr<AdamW> optimizer;

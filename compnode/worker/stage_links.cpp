@@ -36,6 +36,24 @@ compression::Codec codec_for(at::ScalarType type) {
   return compression::Codec::kIntegers;
 }
 
+BoundaryLink link_of(const BoundaryTensor& what) { return {what.from, what.to, what.backward}; }
+
+std::vector<BoundaryLink> links_of(const proto::Graph& graph, const proto::Plan& plan) {
+  std::vector<BoundaryLink> links;
+  for (const Boundary& boundary : proto::boundaries(graph, plan)) {
+    if (boundary.data) continue;
+    for (const bool backward : {false, true}) {
+      const BoundaryLink link{boundary.from, boundary.to, backward};
+      if (std::ranges::find(links, link) == links.end()) links.push_back(link);
+    }
+  }
+  return links;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 std::string direction_of(wire::TensorHeader::Kind kind) {
   if (kind == Kind::ACTIVATION || kind == Kind::DATA) return "forward";
   if (kind == Kind::GRADIENT) return "backward";
@@ -44,13 +62,13 @@ std::string direction_of(wire::TensorHeader::Kind kind) {
 
 }  // namespace
 
-StageLinks::StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options,
-                       Send send)
+StageLinks::StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options)
     : graph_(graph),
       plan_(plan),
       options_(std::move(options)),
-      send_(std::move(send)),
-      codec_(options_.rung, options_.seed) {
+      mailbox_(options_.used),
+      control_(links_of(graph, plan), plan, options_.compression),
+      codec_(options_.seed) {
   for (const Boundary& boundary : proto::boundaries(graph, plan)) {
     if (boundary.to == options_.self) (boundary.data ? data_in_ : in_).push_back(boundary);
     if (boundary.from == options_.self) (boundary.data ? data_out_ : out_).push_back(boundary);
@@ -142,7 +160,7 @@ void StageLinks::send_payload(Outgoing message, proto::Payload payload, Traffic 
     total.distortion.squares += traffic.distortion.squares;
     total.encode_s += traffic.encode_s;
   }
-  send_(message.to, std::move(message.header), std::move(payload));
+  options_.send(message.to, std::move(message.header), std::move(payload));
 }
 
 void StageLinks::send_tensor(StageIndex to, wire::TensorHeader::Kind kind, const Moment& moment,
@@ -161,12 +179,21 @@ void StageLinks::send_tensor(StageIndex to, wire::TensorHeader::Kind kind, const
   send_payload(std::move(message), std::move(payload), {});
 }
 
+BoundaryTensor StageLinks::boundary_tensor(const Boundary& boundary, bool backward,
+                                           const Moment& moment) const {
+  return {.from = boundary.from,
+          .to = boundary.to,
+          .value = boundary.value,
+          .backward = backward,
+          .moment = moment};
+}
+
 void StageLinks::send_boundary(const BoundaryTensor& what, const at::Tensor& tensor) {
   Outgoing message = header_for(what.backward ? what.from : what.to,
                                 what.backward ? Kind::GRADIENT : Kind::ACTIVATION, what.moment,
                                 graph_.value_name(what.value), tensor);
   const at::Tensor values = tensor.to(at::kCPU).contiguous();
-  if (!codec_.compresses()) return encode_and_send(what, std::move(message), values);
+  if (!compresses()) return encode_and_send(what, std::move(message), values);
   boost::asio::post(encoder_, [this, what, message = std::move(message), values]() mutable {
     try {
       encode_and_send(what, std::move(message), values);
@@ -178,19 +205,55 @@ void StageLinks::send_boundary(const BoundaryTensor& what, const at::Tensor& ten
 
 void StageLinks::encode_and_send(const BoundaryTensor& what, Outgoing message,
                                  const at::Tensor& tensor) {
+  const bool training = what.moment.phase == Kind::TRAINING;
   const auto start = std::chrono::steady_clock::now();
-  BoundaryCodec::Encoded encoded = codec_.encode(what, tensor);
+  const BoundaryCodec::Received answered =
+      what.backward ? codec_.take_received(what) : BoundaryCodec::Received();
+  const compression::Rung rung = what.moment.phase == Kind::EVALUATION_DENSE
+                                     ? compression::Rung()
+                                     : control_.rung_for(link_of(what), answered.rung);
+  BoundaryCodec::Encoded encoded = codec_.encode(what, tensor, rung, answered.mask);
   message.header.set_codec(static_cast<std::uint32_t>(encoded.codec));
+  message.header.set_rung(compression::pack(rung));
   Traffic traffic;
-  traffic.encode_s =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (what.moment.phase != Kind::EVALUATION_DENSE) traffic.rung = std::move(encoded.rung);
+  traffic.encode_s = seconds_since(start);
+  if (what.moment.phase != Kind::EVALUATION_DENSE) {
+    const bool dense = encoded.codec == codec_for(tensor.scalar_type());
+    traffic.rung = dense && tensor.scalar_type() == at::kBFloat16 ? "bf16" : compression::name(rung);
+  }
   traffic.distortion = encoded.distortion;
+  if (training) {
+    compression::RungSample sample;
+    sample.rung = rung;
+    sample.entries = static_cast<double>(tensor.numel());
+    if (encoded.masked) sample.mask_density = answered.rung.density;
+    sample.bytes = static_cast<double>(encoded.payload.bytes.size());
+    sample.encode_s = traffic.encode_s;
+    sample.distortion = encoded.distortion;
+    control_.on_encoded(link_of(what), sample);
+  }
   send_payload(std::move(message), std::move(encoded.payload), std::move(traffic));
+  // After the tensor is on its way.
+  if (training && compresses()) try_rung(what, tensor, answered);
+}
+
+void StageLinks::try_rung(const BoundaryTensor& what, const at::Tensor& tensor,
+                          const BoundaryCodec::Received& answered) {
+  const auto rung = control_.take_trial(link_of(what));
+  if (!rung) return;
+  const auto sample = codec_.try_rung(what, tensor, *rung, answered);
+  if (sample) control_.on_trial(link_of(what), *sample);
+}
+
+Message StageLinks::take(const MessageKey& key) {
+  const auto start = std::chrono::steady_clock::now();
+  Message message = mailbox_.take(key);
+  waits_s_[{key.from.value, direction_of(key.kind)}] += seconds_since(start);
+  return message;
 }
 
 Message StageLinks::take_checked(const MessageKey& key, const Expected& expected) {
-  Message message = mailbox_.take(key);
+  Message message = take(key);
   const wire::TensorHeader& header = message.header;
   if (header.element_type() != element_type(expected.type) ||
       !std::equal(header.shape().begin(), header.shape().end(), expected.shape.begin(),
@@ -236,10 +299,19 @@ at::Tensor StageLinks::receive_boundary(const BoundaryTensor& what, proto::Shape
   Message message = take_checked(key, expected);
   const auto codec = compression::codec_from_number(message.header.codec());
   if (!codec) throw broken(key, codec.error().message);
-  if (*codec == codec_for(expected.type)) return dense_tensor(key, std::move(message), expected);
+  const auto rung = compression::unpack(message.header.rung());
+  if (!rung) throw broken(key, rung.error().message);
+  if (*codec == codec_for(expected.type)) {
+    codec_.note_dense(what, *rung);
+    return dense_tensor(key, std::move(message), expected);
+  }
+  const auto start = std::chrono::steady_clock::now();
   at::Tensor values = at::empty(expected.shape, expected.type);
-  const auto decoded = codec_.decode(what, *codec, message.payload.bytes, values);
+  const auto decoded = codec_.decode(what, *codec, *rung, message.payload.bytes, values);
   if (!decoded) throw broken(key, decoded.error().message);
+  const double took_s = seconds_since(start);
+  decode_s_ += took_s;
+  if (what.moment.phase == Kind::TRAINING) control_.on_decoded(link_of(what), took_s);
   return values.to(options_.device);
 }
 
@@ -247,12 +319,7 @@ void StageLinks::send_outputs(const Moment& moment, const std::vector<ValueTenso
   for (const ValueTensor& output : outputs) {
     for (const Boundary& boundary : out_) {
       if (boundary.value != output.value) continue;
-      send_boundary({.from = boundary.from,
-                     .to = boundary.to,
-                     .value = boundary.value,
-                     .backward = false,
-                     .moment = moment},
-                    output.tensor);
+      send_boundary(boundary_tensor(boundary, false, moment), output.tensor);
     }
   }
 }
@@ -260,12 +327,9 @@ void StageLinks::send_outputs(const Moment& moment, const std::vector<ValueTenso
 std::vector<ValueTensor> StageLinks::receive_inputs(const Moment& moment, std::int64_t sequences) {
   std::vector<ValueTensor> inputs;
   for (const Boundary& boundary : in_) {
-    inputs.push_back({boundary.value, receive_boundary({.from = boundary.from,
-                                                        .to = boundary.to,
-                                                        .value = boundary.value,
-                                                        .backward = false,
-                                                        .moment = moment},
-                                                       shape_of(boundary.value, sequences))});
+    inputs.push_back(
+        {boundary.value, receive_boundary(boundary_tensor(boundary, false, moment),
+                                          shape_of(boundary.value, sequences))});
   }
   for (const Boundary& boundary : data_in_) {
     inputs.push_back(
@@ -281,12 +345,7 @@ void StageLinks::send_input_gradients(const Moment& moment,
   for (const ValueTensor& gradient : gradients) {
     for (const Boundary& boundary : in_) {
       if (boundary.value != gradient.value) continue;
-      send_boundary({.from = boundary.from,
-                     .to = boundary.to,
-                     .value = boundary.value,
-                     .backward = true,
-                     .moment = moment},
-                    gradient.tensor);
+      send_boundary(boundary_tensor(boundary, true, moment), gradient.tensor);
     }
   }
 }
@@ -297,12 +356,9 @@ std::vector<ValueTensor> StageLinks::receive_output_gradients(const Moment& mome
                    [](const Boundary& a, const Boundary& b) { return a.to > b.to; });
   std::vector<ValueTensor> gradients;
   for (const Boundary& boundary : latest_first) {
-    gradients.push_back({boundary.value, receive_boundary({.from = boundary.from,
-                                                           .to = boundary.to,
-                                                           .value = boundary.value,
-                                                           .backward = true,
-                                                           .moment = moment},
-                                                          options_.shapes[boundary.value.value])});
+    gradients.push_back(
+        {boundary.value, receive_boundary(boundary_tensor(boundary, true, moment),
+                                          options_.shapes[boundary.value.value])});
   }
   return gradients;
 }
@@ -345,14 +401,14 @@ void StageLinks::broadcast(const Moment& moment, const std::vector<double>& numb
     header.set_element_type(wire::FLOAT64);
     header.add_shape(static_cast<std::int64_t>(numbers.size()));
     const auto bytes = std::as_bytes(std::span<const double>(*owner));
-    send_(StageIndex{stage}, std::move(header), {bytes, owner});
+    options_.send(StageIndex{stage}, std::move(header), {bytes, owner});
   }
 }
 
 std::vector<double> StageLinks::receive_numbers(const Moment& moment, StageIndex from,
                                                 std::size_t minimum) {
   const MessageKey key{from, Kind::STEP_NORMS, moment, ""};
-  const Message message = mailbox_.take(key);
+  const Message message = take(key);
   const auto bytes = message.payload.bytes;
   if (message.header.element_type() != wire::FLOAT64 || bytes.size() % sizeof(double) != 0 ||
       bytes.size() < minimum * sizeof(double)) {
@@ -370,7 +426,7 @@ void StageLinks::send_evaluated(const Moment& moment, StageIndex to) {
   header.set_step(moment.step);
   header.set_micro_batch(moment.micro_batch.value);
   header.set_element_type(wire::FLOAT32);
-  send_(to, std::move(header), {});
+  options_.send(to, std::move(header), {});
 }
 
 void StageLinks::receive_evaluated(const Moment& moment, StageIndex from) {
@@ -391,8 +447,19 @@ std::vector<wire::LinkReport> StageLinks::reports() const {
     report.set_squared_error(traffic.distortion.squared_error);
     report.set_squares(traffic.distortion.squares);
     report.set_encode_s(traffic.encode_s);
+    control_.fill(StageIndex{link.first}, report);
   }
   return reports;
+}
+
+void StageLinks::take_times(wire::StepTimes& times) {
+  for (const auto& [link, seconds] : std::exchange(waits_s_, {})) {
+    wire::StepTimes::Wait& wait = *times.add_waits();
+    wait.set_from_stage(link.first);
+    wait.set_direction(link.second);
+    wait.set_wait_s(seconds);
+  }
+  times.set_decode_s(std::exchange(decode_s_, 0.0));
 }
 
 }  // namespace longhaul::compnode

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compnode/execution/shard.hpp"
+#include "compnode/links/link_control.hpp"
 #include "compnode/worker/boundary_codec.hpp"
 #include "compnode/worker/mailbox.hpp"
 #include "proto/control.pb.h"
@@ -34,17 +35,22 @@ class StageLinks {
     proto::StageIndex self;
     at::Device device{at::kCPU};
     at::ScalarType precision = at::kFloat;
-    std::vector<proto::Shape> shapes;         // of every value, for a whole micro-batch
-    std::optional<compression::Rung> rung{};  // none: nothing is compressed
-    std::uint64_t seed = 0;                   // the job's
+    std::vector<proto::Shape> shapes;  // of every value, for a whole micro-batch
+    LinkControl::Options compression{};
+    std::uint64_t seed = 0;  // the job's
+    Send send{};
+    Mailbox::Used used{};
   };
 
-  StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options, Send send);
+  StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options);
   ~StageLinks();  // after what is being encoded has been sent
   StageLinks(const StageLinks&) = delete;
   StageLinks& operator=(const StageLinks&) = delete;
 
-  [[nodiscard]] bool compresses() const { return codec_.compresses(); }
+  [[nodiscard]] bool compresses() const { return control_.compresses(); }
+  // What links are measured to be, which rungs they have. Told by the loop thread and by the
+  // executor.
+  [[nodiscard]] LinkControl& control() { return control_; }
 
   // From the loop thread: a message of this epoch. An error: the peer broke the protocol.
   [[nodiscard]] proto::Result<void> deliver(wire::TensorHeader header, proto::Payload payload);
@@ -82,6 +88,8 @@ class StageLinks {
   void receive_evaluated(const Moment& moment, proto::StageIndex from);
 
   [[nodiscard]] std::vector<wire::LinkReport> reports() const;
+  // Adds the executor's waits and decoding since the last call; starts anew.
+  void take_times(wire::StepTimes& times);
 
  private:
   struct Traffic {
@@ -108,7 +116,13 @@ class StageLinks {
   [[nodiscard]] Outgoing header_for(proto::StageIndex to, wire::TensorHeader::Kind kind,
                                     const Moment& moment, const std::string& name,
                                     const at::Tensor& tensor) const;
+  // Waits, and counts the wait.
+  [[nodiscard]] Message take(const MessageKey& key);
   [[nodiscard]] Message take_checked(const MessageKey& key, const Expected& expected);
+  void try_rung(const BoundaryTensor& what, const at::Tensor& tensor,
+                const BoundaryCodec::Received& answered);
+  [[nodiscard]] BoundaryTensor boundary_tensor(const proto::Boundary& boundary, bool backward,
+                                               const Moment& moment) const;
   [[nodiscard]] at::Tensor dense_tensor(const MessageKey& key, Message message,
                                         const Expected& expected);
   void send_tensor(proto::StageIndex to, wire::TensorHeader::Kind kind, const Moment& moment,
@@ -121,8 +135,8 @@ class StageLinks {
   const proto::Graph& graph_;
   const proto::Plan& plan_;
   Options options_;
-  Send send_;
   Mailbox mailbox_;
+  LinkControl control_;
   BoundaryCodec codec_;
   std::vector<proto::Boundary> in_;        // activations that come
   std::vector<proto::Boundary> out_;       // activations that leave
@@ -130,6 +144,9 @@ class StageLinks {
   std::vector<proto::Boundary> data_out_;  // data inputs that leave
   mutable std::mutex traffic_mutex_;
   std::map<std::pair<std::uint32_t, std::string>, Traffic> traffic_;  // by stage and direction
+  // The executor's own: by stage and direction.
+  std::map<std::pair<std::uint32_t, std::string>, double> waits_s_;
+  double decode_s_ = 0.0;
   boost::asio::thread_pool encoder_{1};  // last: its tasks use the rest
 };
 

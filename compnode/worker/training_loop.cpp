@@ -23,8 +23,9 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// The numbers that stages exchange at the end of a step; then one squared norm per owned parameter.
-enum StepNumber : std::size_t { kLossSum, kExportRequested, kHoldoutSequences, kFirstNorm };
+// The numbers that stages exchange at the end of a step; then LinkControl's, then one squared norm
+// per owned parameter.
+enum StepNumber : std::size_t { kLossSum, kExportRequested, kHoldoutSequences, kFirstOfLinks };
 
 }  // namespace
 
@@ -97,6 +98,7 @@ wire::StageReport TrainingLoop::stage_report() const {
     report.set_compute_s_per_microbatch(compute_s_ / static_cast<double>(micro_batches_done_));
   }
   for (wire::LinkReport& link : links_.reports()) *report.add_links() = std::move(link);
+  *report.mutable_times() = times_;
   return report;
 }
 
@@ -130,9 +132,16 @@ void TrainingLoop::run_step(std::uint64_t step) {
   const auto start = Clock::now();
   const wire::Training& training = stage_.job.training();
   double loss_sum = 0.0;
+  times_.Clear();
+  wire::StepTimes ignored;  // of an evaluation before
+  links_.take_times(ignored);
   run_schedule(step, loss_sum);
+  links_.take_times(times_);
+  const auto computed = Clock::now();
   sum_tied_gradients(step);
   const StepEnd end = agree(step, loss_sum);
+  times_.set_agreement_s(seconds_since(computed));
+  const auto agreed = Clock::now();
 
   AdamW::Update update{step, learning_rate_at(training, step), 1.0};
   if (training.clip_norm() > 0.0) {
@@ -142,6 +151,8 @@ void TrainingLoop::run_step(std::uint64_t step) {
   stage_.parameters->zero_gradients();
   synchronize(stage_.device);
   cursor_ += training.batch();
+  times_.set_update_s(seconds_since(agreed));
+  times_.set_step_s(seconds_since(start));
 
   wire::WorkerEvent event;
   wire::StepReport& report_of_step = *event.mutable_step();
@@ -157,9 +168,11 @@ void TrainingLoop::run_step(std::uint64_t step) {
 }
 
 void TrainingLoop::run_schedule(std::uint64_t step, double& loss_sum) {
-  const auto schedule = proto::pipeline_schedule(
-      stage_.plan.schedule,
-      {.stage = stage_.stage, .stages = stage_count(), .micro_batches = stage_.plan.micro_batches});
+  const auto schedule = proto::pipeline_schedule(stage_.plan.schedule,
+                                                 {.stage = stage_.stage,
+                                                  .stages = stage_count(),
+                                                  .micro_batches = stage_.plan.micro_batches,
+                                                  .run_ahead = stage_.plan.run_ahead});
   for (const proto::Action& action : schedule) {
     const Moment moment{Phase::TRAINING, step, action.micro_batch};
     switch (action.kind) {
@@ -172,7 +185,7 @@ void TrainingLoop::run_schedule(std::uint64_t step, double& loss_sum) {
       case proto::ActionKind::kBackwardWeight: {
         const auto start = Clock::now();
         shard_.backward_weight(action.micro_batch);
-        compute_s_ += seconds_since(start);
+        times_.set_backward_s(times_.backward_s() + seconds_since(start));
         ++micro_batches_done_;
         break;
       }
@@ -215,7 +228,7 @@ void TrainingLoop::forward(const Moment& moment, double& loss_sum) {
   point.first_sequence = std::uint64_t{moment.micro_batch.value} * stage_.plan.micro_batch_size;
   const Shard::Forward result = shard_.forward(moment.micro_batch, point, inputs, true);
   if (result.loss.defined()) loss_sum += result.loss.item<double>();
-  compute_s_ += seconds_since(start);
+  times_.set_forward_s(times_.forward_s() + seconds_since(start));
   links_.send_outputs(moment, result.outputs);
 }
 
@@ -224,7 +237,7 @@ void TrainingLoop::backward_input(const Moment& moment) {
   const auto start = Clock::now();
   const auto gradients =
       shard_.backward_input(moment.micro_batch, output_gradients, 1.0 / stage_.plan.micro_batches);
-  compute_s_ += seconds_since(start);
+  times_.set_backward_s(times_.backward_s() + seconds_since(start));
   links_.send_input_gradients(moment, gradients);
 }
 
@@ -273,8 +286,14 @@ TrainingLoop::StepEnd TrainingLoop::agree(std::uint64_t step, double loss_sum) {
                              ? hooks_.export_request()
                              : std::optional<std::string>();
   if (export_to) export_folder_ = *export_to;
+  compute_s_ += times_.forward_s() + times_.backward_s();
   std::vector<double> mine{is_last() ? loss_sum : 0.0, export_to ? 1.0 : 0.0,
                            static_cast<double>(holdout_sequences_)};
+  const double micro_batches = stage_.plan.micro_batches;
+  const auto of_links = links_.control().numbers(times_.forward_s() / micro_batches,
+                                                 times_.backward_s() / micro_batches);
+  mine.insert(mine.end(), of_links.begin(), of_links.end());
+  const std::size_t first_norm = mine.size();
   for (const ParameterIndex parameter : owned_[stage_.stage.value]) {
     mine.push_back(squared_norm(stage_.parameters->parameter(parameter).uses.front().gradient));
   }
@@ -282,16 +301,19 @@ TrainingLoop::StepEnd TrainingLoop::agree(std::uint64_t step, double loss_sum) {
 
   StepEnd end;
   std::vector<double> norms(stage_.graph.parameters.size(), 0.0);
+  std::vector<std::vector<double>> told_of_links;
   for (std::uint32_t s = 0; s < stage_count(); ++s) {
     const auto numbers =
         s == stage_.stage.value
             ? mine
-            : links_.receive_numbers(moment, StageIndex{s}, kFirstNorm + owned_[s].size());
+            : links_.receive_numbers(moment, StageIndex{s}, first_norm + owned_[s].size());
     end.loss += numbers[kLossSum];
     end.export_requested = end.export_requested || numbers[kExportRequested] != 0.0;
     if (s == 0) holdout_sequences_ = static_cast<std::uint64_t>(numbers[kHoldoutSequences]);
+    const auto links = numbers.begin() + kFirstOfLinks;
+    told_of_links.emplace_back(links, links + static_cast<std::ptrdiff_t>(of_links.size()));
     for (std::size_t i = 0; i < owned_[s].size(); ++i) {
-      norms[owned_[s][i].value] = numbers[kFirstNorm + i];
+      norms[owned_[s][i].value] = numbers[first_norm + i];
     }
   }
   double total = 0.0;
@@ -299,6 +321,7 @@ TrainingLoop::StepEnd TrainingLoop::agree(std::uint64_t step, double loss_sum) {
   end.loss /= stage_.plan.micro_batches;
   end.gradient_norm = std::sqrt(total);
   if (!std::isfinite(end.loss) || !std::isfinite(total)) diagnose(step, norms);
+  links_.control().end_step(step, end.loss, told_of_links);
   return end;
 }
 

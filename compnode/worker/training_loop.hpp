@@ -77,6 +77,7 @@ class TrainingLoop {
   std::uint64_t cursor_ = 0;
   std::uint64_t holdout_sequences_ = 0;  // that evaluations use; known after the first step
   double compute_s_ = 0.0;
+  wire::StepTimes times_;  // of the running step, or of the last
   std::uint64_t micro_batches_done_ = 0;
   std::uint64_t checkpointed_ = 0;  // steps done when the newest checkpoint was taken
   std::unique_ptr<CheckpointWriter> checkpoints_;  // last: its thread reports

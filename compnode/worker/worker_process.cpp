@@ -15,6 +15,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include <chrono>
 #include <csignal>
 #include <iostream>
 #include <iterator>
@@ -31,6 +32,8 @@ namespace {
 using proto::Error;
 using proto::ErrorKind;
 using proto::StageIndex;
+
+constexpr std::chrono::seconds kFarewellPatience{5};
 
 class WorkerProcess {
  public:
@@ -145,7 +148,11 @@ void WorkerProcess::assign(const wire::Assignment& assignment) {
              on_tensor(std::move(header), std::move(payload));
            },
        .on_linked = [this](StageIndex peer) { on_linked(peer); },
-       .on_error = [this](StageIndex peer, const Error& error) { on_link_error(peer, error); }});
+       .on_error = [this](StageIndex peer, const Error& error) { on_link_error(peer, error); },
+       .on_state =
+           [this](StageIndex peer, const proto::LinkState& state) {
+             if (links_) links_->control().on_state(peer, state);
+           }});
   if (!opened) return fail(opened.error());
   channel_ = std::move(*opened);
   on_device([this, assignment] {
@@ -163,20 +170,29 @@ void WorkerProcess::assign(const wire::Assignment& assignment) {
 }
 
 void WorkerProcess::on_prepared() {
-  links_ = std::make_unique<StageLinks>(
-      stage_->graph, stage_->plan,
-      StageLinks::Options{.self = stage_->stage,
-                          .device = stage_->device,
-                          .precision = stage_->precision,
-                          .shapes = stage_->shapes,
-                          .rung = stage_->rung,
-                          .seed = stage_->job.training().seed()},
-      [this](StageIndex to, wire::TensorHeader header, proto::Payload payload) {
-        boost::asio::post(
-            loop_, [this, to, header = std::move(header), payload = std::move(payload)]() mutable {
-              channel_->send(to, std::move(header), std::move(payload));
-            });
-      });
+  const wire::Job& job = stage_->job;
+  StageLinks::Options options{
+      .self = stage_->stage,
+      .device = stage_->device,
+      .precision = stage_->precision,
+      .shapes = stage_->shapes,
+      .compression = {.self = stage_->stage,
+                      .setting = stage_->compression,
+                      .from_scratch = job.model().from().empty(),
+                      .steps = job.training().steps(),
+                      .anneal = job.anneal(),
+                      .activation_bytes = stage_->precision == at::kFloat ? std::size_t{4} : std::size_t{2}},
+      .seed = job.training().seed()};
+  options.send = [this](StageIndex to, wire::TensorHeader header, proto::Payload payload) {
+    boost::asio::post(
+        loop_, [this, to, header = std::move(header), payload = std::move(payload)]() mutable {
+          channel_->send(to, std::move(header), std::move(payload));
+        });
+  };
+  options.used = [this](StageIndex from, std::uint64_t payload_bytes) {
+    boost::asio::post(loop_, [this, from, payload_bytes] { channel_->used(from, payload_bytes); });
+  };
+  links_ = std::make_unique<StageLinks>(stage_->graph, stage_->plan, std::move(options));
   wire::WorkerEvent event;
   event.mutable_ready()->set_endpoint(channel_->endpoint());
   event.mutable_ready()->set_public_key(tensor_keys_.public_key);
@@ -225,7 +241,10 @@ void WorkerProcess::train() {
                              return std::exchange(export_request_, std::nullopt);
                            }});
     loop.run();
-    boost::asio::post(loop_, [this] { leave(0); });
+    boost::asio::post(loop_, [this] {
+      // The others' last words are here, but ours may not be there yet.
+      channel_->when_acknowledged(kFarewellPatience, [this] { leave(0); });
+    });
   });
 }
 
@@ -264,8 +283,8 @@ void WorkerProcess::fail(const Error& error) {
 }
 
 void WorkerProcess::leave(int exit_code) {
-  // Nothing of ours is missing anywhere: the training loop ends with a barrier of all stages, and
-  // closing the sockets waits for the last control messages.
+  // Nothing of ours is missing anywhere: the training loop ends with a barrier of all stages, what
+  // was sent is acknowledged, and closing the sockets waits for the last control messages.
   exit_code_ = exit_code;
   over_ = true;
   loop_.stop();

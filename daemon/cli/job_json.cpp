@@ -1,6 +1,8 @@
 // A job's state as JSON.
 #include "daemon/cli/job_json.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace longhaul::daemon {
@@ -114,10 +116,31 @@ Json links_json(const wire::JobStatus& status) {
                        {"dense_bytes", link.dense_bytes()},
                        {"rung", link.rung()},
                        {"distortion", distortion},
-                       {"encode_s", link.encode_s()}});
+                       {"encode_s", link.encode_s()},
+                       {"decode_s", link.decode_s()},
+                       {"goodput", link.goodput()},
+                       {"goodput_is_lower_bound", link.goodput_is_lower_bound()},
+                       {"round_trip_s", link.round_trip_s()},
+                       {"jitter_s", link.jitter_s()},
+                       {"queueing_s", link.queueing_s()},
+                       {"connections", link.connections()},
+                       {"connection_losses", link.connection_losses()},
+                       {"rung_changes", link.rung_changes()},
+                       {"last_change", link.last_change()},
+                       {"last_change_step", link.last_change_step()},
+                       {"encode_s_per_microbatch", link.encode_s_per_microbatch()},
+                       {"wire_s_per_microbatch", link.wire_s_per_microbatch()},
+                       {"decode_s_per_microbatch", link.decode_s_per_microbatch()},
+                       {"budget_s", link.budget_s()}});
     }
   }
   return links;
+}
+
+std::string change_line(const wire::JobStatus& status, const wire::LinkReport& link) {
+  return fmt::format("step {}: {} -> {}: {}", link.last_change_step(),
+                     node_of_stage(status, link.from_stage()),
+                     node_of_stage(status, link.to_stage()), link.last_change());
 }
 
 std::uint64_t total_bytes_sent(const wire::JobStatus& status) {

@@ -23,10 +23,13 @@ using Json = nlohmann::ordered_json;
 // [{stage, node, device, operators, operator_ids, parameters, estimated_memory_bytes,
 // peak_memory_bytes, compute_s_per_microbatch}], in the plan's order; not reported yet: 0.
 [[nodiscard]] Json stages_json(const wire::JobStatus& status);
-// [{from, to, from_node, to_node, direction, bytes_sent, dense_bytes, rung, distortion, encode_s}],
-// from and to being stages; direction: forward, backward, tied (gradients of shared parameters) or
-// other; rung: of the latest boundary tensor; distortion: relative squared error of them all.
+// [{from, to, from_node, to_node, direction, bytes_sent, dense_bytes, rung, distortion, ...}], from
+// and to being stages; direction: forward, backward, tied (gradients of shared parameters) or
+// other; rung: of the latest boundary tensor; distortion: relative squared error of them all; the
+// rest as wire::LinkReport names it.
 [[nodiscard]] Json links_json(const wire::JobStatus& status);
+// "step 40: tokyo -> paris: forward int8/128 -> ...: why", the link's latest change.
+[[nodiscard]] std::string change_line(const wire::JobStatus& status, const wire::LinkReport& link);
 [[nodiscard]] std::uint64_t total_bytes_sent(const wire::JobStatus& status);
 // The node that hosts the stage; "" if the plan does not say.
 [[nodiscard]] std::string node_of_stage(const wire::JobStatus& status, std::uint32_t stage);

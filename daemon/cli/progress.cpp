@@ -90,6 +90,7 @@ void Progress::on_event(const wire::JobEvent& event) {
 
 void Progress::observe(const wire::JobEvent& event) {
   if (event.has_state()) {
+    status_ = event.state();
     job_ = printable(event.state().name());
     steps_ = event.state().steps();
   } else if (event.has_step()) {
@@ -122,6 +123,7 @@ void Progress::show(const wire::JobEvent& event) {
       show_state(event.state());
       break;
     case wire::JobEvent::kStep:
+      show_changes(event);
       show_step(event.unix_ms());
       break;
     case wire::JobEvent::kEvaluation:
@@ -176,6 +178,15 @@ void Progress::show_state(const wire::JobStatus& status) {
   }
 }
 
+void Progress::show_changes(const wire::JobEvent& event) {
+  for (const wire::StageReport& stage : event.stages()) {
+    for (const wire::LinkReport& link : stage.links()) {
+      if (link.last_change_step() != event.step().step() || link.last_change().empty()) continue;
+      note(change_line(status_, link));
+    }
+  }
+}
+
 void Progress::show_step(std::uint64_t unix_ms) {
   if (options_.style == ProgressStyle::kLines) {
     print(step_line());
@@ -207,6 +218,10 @@ void Progress::show_json(const wire::JobEvent& event) {
               {"tokens_per_s", finite_or_null(tokens_per_s())},
               {"remaining_s", finite_or_null(remaining_s())},
               {"bytes_sent", bytes_sent_}};
+      if (event.stages_size() > 1) {
+        *status_.mutable_stages() = event.stages();
+        json["links"] = links_json(status_);
+      }
       break;
     case wire::JobEvent::kEvaluation:
       json = {

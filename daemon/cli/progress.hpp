@@ -54,6 +54,7 @@ class Progress {
   void show(const wire::JobEvent& event);
   void show_json(const wire::JobEvent& event);
   void show_state(const wire::JobStatus& status);
+  void show_changes(const wire::JobEvent& event);
   void show_step(std::uint64_t unix_ms);
   void observe(const wire::JobEvent& event);
   void print(std::string_view line);
@@ -65,6 +66,7 @@ class Progress {
 
   Options options_;
   std::uint64_t next_index_ = 0;
+  wire::JobStatus status_;  // the latest told
   std::string job_;
   std::uint64_t steps_ = 0;
   std::uint64_t bytes_sent_ = 0;

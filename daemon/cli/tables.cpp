@@ -3,6 +3,7 @@
 
 #include "daemon/cli/format.hpp"
 #include "daemon/cli/job_json.hpp"
+#include "daemon/cli/text_table.hpp"
 #include "daemon/configuration/printable.hpp"
 
 #include <fmt/format.h>
@@ -14,58 +15,6 @@
 
 namespace longhaul::daemon {
 namespace {
-
-struct Column {
-  std::string_view title;
-  bool number = false;  // aligned to the right
-};
-
-// Two blanks between columns, none at a line's end. Widths count characters, not bytes.
-class TextTable {
- public:
-  explicit TextTable(std::vector<Column> columns) : columns_(std::move(columns)) {
-    for (const Column& column : columns_) widths_.push_back(column.title.size());
-  }
-
-  void add(std::vector<std::string> cells) {
-    for (std::size_t i = 0; i < cells.size(); ++i) {
-      cells[i] = cells[i].empty() ? "-" : printable(cells[i], 200);
-      widths_[i] = std::max(widths_[i], characters(cells[i]));
-    }
-    rows_.push_back(std::move(cells));
-  }
-
-  [[nodiscard]] std::string text() const {
-    std::vector<std::string> titles;
-    for (const Column& column : columns_) titles.emplace_back(column.title);
-    std::string out = line(titles);
-    for (const auto& row : rows_) out += line(row);
-    return out;
-  }
-
- private:
-  static std::size_t characters(std::string_view text) {
-    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-      return (static_cast<unsigned char>(c) & 0xC0u) != 0x80u;
-    }));
-  }
-
-  [[nodiscard]] std::string line(const std::vector<std::string>& cells) const {
-    std::string out;
-    for (std::size_t i = 0; i < cells.size(); ++i) {
-      const std::string padding(widths_[i] - characters(cells[i]), ' ');
-      if (i > 0) out += "  ";
-      out += columns_[i].number ? padding + cells[i] : cells[i] + padding;
-    }
-    out.erase(out.find_last_not_of(' ') + 1);
-    out += '\n';
-    return out;
-  }
-
-  std::vector<Column> columns_;
-  std::vector<std::size_t> widths_;
-  std::vector<std::vector<std::string>> rows_;
-};
 
 using Pairs = std::vector<std::pair<std::string_view, std::string>>;
 

@@ -84,11 +84,12 @@ Result<proto::Plan> make_plan(const PlanningRequest& request, const proto::Graph
   std::vector<scheduler::Candidate> candidates;
   for (const auto& node : nodes) candidates.push_back(candidate(job, node));
   // validate_job has passed these names.
-  const auto schedule = proto::schedule_kind(job.pipeline_schedule());
+  const auto schedule = proto::schedule_kind(job.pipeline().schedule());
   return scheduler::equal_compute(
       graph, candidates,
       {.binding = {.batch = training.micro_batch(), .sequence = job.data().sequence_length()},
        .schedule = schedule.value(),
+       .run_ahead = job.pipeline().run_ahead(),
        .micro_batches = training.batch() / training.micro_batch(),
        .memory = memory_options(job),
        .epoch = proto::PlanEpoch{request.epoch}});

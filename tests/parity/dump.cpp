@@ -51,7 +51,7 @@ wire::Assignment assignment_of(const std::filesystem::path& job_file) {
   const auto graph = proto::Graph::from_wire(assignment.graph()).value();
   wire::Plan& plan = *assignment.mutable_plan();
   plan.set_epoch(1);
-  plan.set_schedule(job.pipeline_schedule());
+  plan.set_schedule(job.pipeline().schedule());
   plan.set_micro_batch_size(job.training().micro_batch());
   plan.set_micro_batches(job.training().batch() / job.training().micro_batch());
   wire::Stage& stage = *plan.add_stages();
@@ -126,8 +126,7 @@ void dump_gradients(PreparedStage& stage, const DataFeed& feed, Dump& dump) {
 void train_and_dump(PreparedStage& stage, Dump& dump) {
   StageLinks links(stage.graph, stage.plan,
                    {.self = stage.stage, .device = stage.device, .precision = stage.precision,
-                    .shapes = stage.shapes},
-                   [](proto::StageIndex, wire::TensorHeader, proto::Payload) {});
+                    .shapes = stage.shapes});
   std::vector<double> losses;
   std::vector<double> norms;
   std::vector<double> rates;

@@ -5,6 +5,7 @@
 #include "daemon/cli/programs/submission.hpp"
 #include "daemon/cli/programs/watch.hpp"
 #include "daemon/cli/tables.hpp"
+#include "daemon/cli/why.hpp"
 #include "daemon/host/clock.hpp"
 
 #include <nlohmann/json.hpp>
@@ -73,6 +74,15 @@ int show(const CommandLine& line, const JobOptions& options) {
   return kDone;
 }
 
+int why(const CommandLine& line, const JobOptions& options) {
+  wire::Envelope message;
+  message.mutable_show_job()->set_job_id(options.id);
+  const auto answer = ask_coordinator(line.config, std::move(message));
+  if (!answer) return fail(kLonghaul, answer.error());
+  std::cout << render_why(answer->job_status(), table(options.json));
+  return kDone;
+}
+
 // Cancel and export: the coordinator accepts, and the job's events say the rest.
 int order(const CommandLine& line, const JobOptions& options, wire::Envelope message,
           const char* done) {
@@ -134,6 +144,11 @@ void add_job_commands(CommandLine& line) {
     return added;
   };
   with_id("show", "one job: state, plan, stages and links", show);
+  add(line.app, line, options, "why", "where a job's time goes, and why its links carry what they do",
+      why)
+      ->add_option("job", options->id, "the job's id, as job-7")
+      ->required()
+      ->type_name("ID");
   command = with_id("watch", "a job's progress from its first step to its end",
                     [](const CommandLine& l, const JobOptions& o) { return watch(l, o, o.id); });
   command->add_option("--summary", options->summary, "write what it came to, as JSON")

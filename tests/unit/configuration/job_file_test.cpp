@@ -123,7 +123,7 @@ export: ./model/
   CHECK(training.dropout() == 0.0);
   CHECK(training.precision() == "bf16");
   CHECK(training.seed() == 18446744073709551615u);
-  CHECK(job.pipeline_schedule() == "gpipe");
+  CHECK(job.pipeline().schedule() == "gpipe");
   CHECK(job.compression() == "dense");
   CHECK(job.evaluation().every() == 50);
   CHECK(job.evaluation().sequences() == 7);
@@ -156,7 +156,7 @@ TEST_CASE("job: what a job file leaves out has its documented default") {
   CHECK_FALSE(loaded->training().has_dropout());
   CHECK(loaded->training().precision() == "fp32");
   CHECK(loaded->training().seed() == 1);
-  CHECK(loaded->pipeline_schedule() == "1f1b");
+  CHECK(loaded->pipeline().schedule() == "1f1b");
   CHECK(loaded->compression() == "dense");
   CHECK(loaded->evaluation().every() == 0);
   CHECK(loaded->checkpoint().every() == 0);

@@ -95,7 +95,7 @@ inline wire::SubmitJob make_submission(std::uint32_t nodes) {
   training.mutable_schedule()->set_decay("constant");
   training.mutable_schedule()->set_final(1.0);
   training.set_precision("fp32");
-  job.set_pipeline_schedule("1f1b");
+  job.mutable_pipeline()->set_schedule("1f1b");
   job.set_compression("dense");
 
   auto& graph = *submission.mutable_graph();

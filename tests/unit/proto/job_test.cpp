@@ -33,7 +33,7 @@ wire::Job good_job() {
   training.set_clip_norm(1.0);
   training.set_dropout(0.1);
   training.set_precision("fp32");
-  job.set_pipeline_schedule("1f1b");
+  job.mutable_pipeline()->set_schedule("1f1b");
   job.set_compression("dense");
   return job;
 }
@@ -77,7 +77,7 @@ TEST_CASE("job: the micro-batch divides the batch") {
 TEST_CASE("job: unknown names are refused with the known ones") {
   CHECK(refusal([](auto& job) { job.mutable_training()->set_precision("fp8"); }) ==
         "job: training.precision is 'fp8'; use 'fp32' or 'bf16'");
-  CHECK(refusal([](auto& job) { job.set_pipeline_schedule("zb"); }) ==
+  CHECK(refusal([](auto& job) { job.mutable_pipeline()->set_schedule("zb"); }) ==
         "job: pipeline.schedule is 'zb'; use 'gpipe' or '1f1b'");
   CHECK(refusal([](auto& job) { job.set_compression("zip"); }) ==
         "job: compression is 'zip'; use dense, adaptive, adaptive(distortion=X), adatopk(RATIO), "

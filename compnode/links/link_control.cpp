@@ -1,0 +1,311 @@
+// Collects what encoders, decoders and links show; asks the policy at the end of a step.
+#include "compnode/links/link_control.hpp"
+
+#include "compression/link_rules.hpp"
+#include "proto/assert.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace longhaul::compnode {
+namespace {
+
+using compression::Rung;
+using compression::RungSample;
+using Mode = proto::CompressionSetting::Mode;
+using proto::StageIndex;
+
+proto::Result<std::optional<Rung>> fixed_rung(const proto::CompressionSetting& setting) {
+  if (setting.mode == Mode::kFixed) {
+    const auto rung = compression::parse_rung(setting.rung);
+    if (!rung) return proto::configuration_error("compression: " + rung.error().message);
+    return std::optional(*rung);
+  }
+  if (setting.mode == Mode::kUniformTopK) {
+    Rung rung;
+    rung.selection = compression::Selection::kIndexed;
+    rung.own_mask = true;
+    rung.density = static_cast<std::uint32_t>(
+        std::lround(static_cast<double>(compression::kWholeDensity) / setting.ratio));
+    return std::optional(rung);
+  }
+  return std::optional<Rung>();
+}
+
+void add(std::vector<RungSample>& samples, const RungSample& sample) {
+  const auto same = std::ranges::find_if(samples, [&](const RungSample& known) {
+    return known.rung == sample.rung && known.mask_density == sample.mask_density;
+  });
+  if (same == samples.end()) {
+    samples.push_back(sample);
+    return;
+  }
+  same->entries += sample.entries;
+  same->bytes += sample.bytes;
+  same->encode_s += sample.encode_s;
+  same->distortion.squared_error += sample.distortion.squared_error;
+  same->distortion.squares += sample.distortion.squares;
+}
+
+}  // namespace
+
+proto::Result<void> check_setting(const proto::CompressionSetting& setting) {
+  const auto rung = fixed_rung(setting);
+  if (!rung) return rung.error();
+  return {};
+}
+
+LinkControl::LinkControl(std::vector<BoundaryLink> links, const proto::Plan& plan, Options options)
+    : links_(std::move(links)), options_(std::move(options)) {
+  pace_ = {.schedule = plan.schedule,
+           .stages = static_cast<std::uint32_t>(plan.stages.size()),
+           .micro_batches = plan.micro_batches,
+           .run_ahead = plan.run_ahead};
+  fixed_ = fixed_rung(options_.setting).value();
+  for (const BoundaryLink& link : links_) {
+    if (link.sender() != options_.self) continue;
+    Sending& sending = sending_[link];
+    if (fixed_) sending.rung = *fixed_;
+    if (options_.setting.mode != Mode::kAdaptive) continue;
+    compression::PolicyOptions policy;
+    policy.backward = link.backward;
+    policy.distortion = options_.setting.distortion.value_or(compression::default_distortion(
+        {.backward = link.backward,
+         .from_scratch = options_.from_scratch,
+         .boundaries = plan.stages.size() - 1}));
+    policy.steps = options_.steps;
+    policy.anneal = options_.anneal;
+    sending.policy = std::make_unique<compression::LinkPolicy>(policy);
+    sending.wanted = sending.policy->wanted_trials(policy.ladder.size());
+  }
+}
+
+Rung LinkControl::rung_for(const BoundaryLink& link, const Rung& forward) const {
+  const std::lock_guard lock(mutex_);
+  const Sending& sending = sending_.at(link);
+  if (!link.backward) return sending.rung;
+  if (sending.policy) return compression::backward_rung(sending.choice, forward);
+  return compression::shares_mask(sending.rung) ? compression::masked_values_of(sending.rung)
+                                                : sending.rung;
+}
+
+void LinkControl::on_encoded(const BoundaryLink& link, const RungSample& sample) {
+  const std::lock_guard lock(mutex_);
+  Sending& sending = sending_.at(link);
+  add(sending.samples, sample);
+  sending.entries += sample.entries;
+}
+
+void LinkControl::on_decoded(const BoundaryLink& link, double seconds) {
+  const std::lock_guard lock(mutex_);
+  decoded_s_[link] += seconds;
+}
+
+std::optional<Rung> LinkControl::take_trial(const BoundaryLink& link) {
+  const std::lock_guard lock(mutex_);
+  Sending& sending = sending_.at(link);
+  if (sending.wanted.empty()) return std::nullopt;
+  const Rung rung = sending.wanted.back();
+  sending.wanted.pop_back();
+  return rung;
+}
+
+void LinkControl::on_trial(const BoundaryLink& link, const RungSample& sample) {
+  const std::lock_guard lock(mutex_);
+  sending_.at(link).trials.push_back(sample);
+}
+
+void LinkControl::on_state(StageIndex peer, const proto::LinkState& state) {
+  const std::lock_guard lock(mutex_);
+  states_[peer] = state;
+}
+
+double LinkControl::goodput(const BoundaryLink& link) const {
+  const auto state = states_.find(link.receiver());
+  return state == states_.end() ? 0.0 : state->second.measure.goodput;
+}
+
+double LinkControl::dense_s(const BoundaryLink& link, const Sending& sending) const {
+  const double rate = goodput(link);
+  const double bytes =
+      sending.entries_per_micro_batch * static_cast<double>(options_.activation_bytes);
+  return rate > 0.0 ? bytes / rate : 0.0;
+}
+
+std::optional<std::size_t> LinkControl::index_of(const BoundaryLink& link) const {
+  const auto found = std::ranges::find(links_, link);
+  if (found == links_.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - links_.begin());
+}
+
+std::vector<double> LinkControl::numbers(double forward_s, double backward_s) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<double> numbers(number_count(), 0.0);
+  numbers[0] = forward_s;
+  numbers[1] = backward_s;
+  for (std::size_t i = 0; i < links_.size(); ++i) {
+    const BoundaryLink& link = links_[i];
+    double* const mine = numbers.data() + 2 + i * kPerLink;
+    if (const auto decoded = decoded_s_.find(link); decoded != decoded_s_.end()) {
+      mine[kDecodeS] = decoded->second / pace_.micro_batches;
+    }
+    const auto found = sending_.find(link);
+    if (found == sending_.end()) continue;
+    const Sending& sending = found->second;
+    mine[kDenseS] = dense_s(link, sending);
+    if (!sending.policy) continue;
+    mine[kBestS] = sending.policy->best_time_s();
+    if (link.backward) {
+      mine[kDemand] = static_cast<double>(sending.policy->demand());
+    } else {
+      mine[kHardest] = static_cast<double>(sending.policy->hardest_allowed());
+      mine[kRung] = static_cast<double>(compression::pack(sending.rung));
+    }
+  }
+  return numbers;
+}
+
+void LinkControl::end_step(std::uint64_t step, double loss,
+                           std::span<const std::vector<double>> told) {
+  const std::lock_guard lock(mutex_);
+  // Every number but the first two has one owner, the others say 0.
+  std::vector<double> sums(number_count(), 0.0);
+  pace_.forward_s = pace_.backward_s = 0.0;
+  for (const std::vector<double>& stage : told) {
+    LONGHAUL_ASSERT(stage.size() == sums.size());
+    if (stage[0] + stage[1] > pace_.forward_s + pace_.backward_s) {
+      pace_.forward_s = stage[0];
+      pace_.backward_s = stage[1];
+    }
+    for (std::size_t i = 2; i < sums.size(); ++i) sums[i] += stage[i];
+  }
+  double water_level_s = 0.0;
+  double slowest_s = 0.0;
+  for (std::size_t i = 0; i < links_.size(); ++i) {
+    water_level_s = std::max(water_level_s, sums[2 + i * kPerLink + kBestS]);
+    slowest_s = std::max(slowest_s, sums[2 + i * kPerLink + kDenseS]);
+  }
+  decoded_s_.clear();
+  for (auto& [link, sending] : sending_) {
+    const std::size_t index = *index_of(link);
+    const double micro_batches = pace_.micro_batches;
+    double bytes = 0.0;
+    double encode_s = 0.0;
+    for (const RungSample& sample : sending.samples) {
+      bytes += sample.bytes;
+      encode_s += sample.encode_s;
+    }
+    sending.entries_per_micro_batch = std::exchange(sending.entries, 0.0) / micro_batches;
+    sending.bytes_per_micro_batch = bytes / micro_batches;
+    sending.encode_s_per_micro_batch = encode_s / micro_batches;
+    sending.decode_s_per_micro_batch = sums[2 + index * kPerLink + kDecodeS];
+    sending.decode_s += sending.decode_s_per_micro_batch * micro_batches;
+    const auto state = states_.find(link.receiver());
+    sending.budget_s = transfer_budget_s(
+        pace_, link.backward,
+        state == states_.end() ? 0.0 : state->second.measure.round_trip_s);
+    if (sending.policy) choose_adaptive(index, step, loss, water_level_s, sums);
+    if (options_.setting.mode == Mode::kAdaTopK) choose_adatopk(sending, link, slowest_s, step);
+    sending.samples.clear();
+    sending.trials.clear();
+  }
+}
+
+void LinkControl::choose_adaptive(std::size_t index, std::uint64_t step, double loss,
+                                  double water_level_s, std::span<const double> sums) {
+  const BoundaryLink& link = links_[index];
+  Sending& sending = sending_.at(link);
+  const auto of = [&](std::size_t which, Number number) {
+    return sums[2 + which * kPerLink + number];
+  };
+  if (sending.samples.size() == 1) {
+    sending.samples.front().decode_s =
+        sending.decode_s_per_micro_batch * static_cast<double>(pace_.micro_batches);
+  }
+  std::vector<RungSample> samples = sending.samples;
+  samples.insert(samples.end(), sending.trials.begin(), sending.trials.end());
+  compression::StepInput input;
+  input.step = step;
+  if (const auto state = states_.find(link.receiver()); state != states_.end()) {
+    input.link = {.goodput_bytes_per_s = state->second.measure.goodput,
+                  .spread = state->second.measure.spread,
+                  .lower_bound = state->second.measure.lower_bound};
+  }
+  input.entries = sending.entries_per_micro_batch;
+  input.samples = samples;
+  input.budget_s = sending.budget_s;
+  input.water_level_s = water_level_s;
+  input.loss = loss;
+  // The other direction of the same boundary.
+  const auto other = index_of({link.from, link.to, !link.backward});
+  LONGHAUL_ASSERT(other.has_value());
+  if (link.backward) {
+    const auto forward =
+        compression::unpack(static_cast<std::uint64_t>(of(*other, Number::kRung)));
+    if (forward) input.forward = *forward;
+    input.forward_hardest = static_cast<std::size_t>(of(*other, Number::kHardest));
+  } else {
+    input.demand = static_cast<std::size_t>(of(*other, Number::kDemand));
+  }
+  const compression::Decision decision = sending.policy->next(input);
+  sending.rung = decision.rung;
+  sending.choice = decision.choice;
+  sending.wanted = sending.policy->wanted_trials(1);
+  if (sending.policy->changes() != sending.changes) {
+    sending.changes = sending.policy->changes();
+    sending.change_step = step + 1;
+  }
+  sending.reason = sending.policy->last_reason();
+}
+
+void LinkControl::choose_adatopk(Sending& sending, const BoundaryLink& link, double slowest_s,
+                                 std::uint64_t step) {
+  const compression::AdaTopK rule{.ratio = options_.setting.ratio,
+                                  .dense_s = dense_s(link, sending),
+                                  .slowest_s = slowest_s};
+  const Rung rung = compression::adatopk_rung(rule);
+  if (rung == sending.rung) return;
+  sending.reason = fmt::format("{} {} -> {}: {:.1f} ms dense of {:.1f} ms on the slowest link",
+                               link.backward ? "backward" : "forward",
+                               compression::name(sending.rung), compression::name(rung),
+                               rule.dense_s * 1e3, slowest_s * 1e3);
+  sending.rung = rung;
+  ++sending.changes;
+  sending.change_step = step + 1;
+}
+
+void LinkControl::fill(StageIndex peer, wire::LinkReport& report) const {
+  const std::lock_guard lock(mutex_);
+  double rate = 0.0;
+  if (const auto state = states_.find(peer); state != states_.end()) {
+    const proto::LinkMeasure& measure = state->second.measure;
+    rate = measure.goodput;
+    report.set_goodput(measure.goodput);
+    report.set_goodput_is_lower_bound(measure.lower_bound);
+    report.set_round_trip_s(measure.round_trip_s);
+    report.set_jitter_s(measure.jitter_s);
+    report.set_queueing_s(measure.queueing_s);
+    report.set_connections(state->second.connections);
+    report.set_connection_losses(state->second.losses);
+  }
+  const bool backward = report.direction() == "backward";
+  if (!backward && report.direction() != "forward") return;
+  const auto found = sending_.find(backward ? BoundaryLink{peer, options_.self, true}
+                                            : BoundaryLink{options_.self, peer, false});
+  if (found == sending_.end()) return;
+  const Sending& sending = found->second;
+  report.set_decode_s(sending.decode_s);
+  report.set_rung_changes(static_cast<std::uint32_t>(sending.changes));
+  report.set_last_change(sending.reason);
+  report.set_last_change_step(sending.change_step);
+  if (rate > 0.0) report.set_wire_s_per_microbatch(sending.bytes_per_micro_batch / rate);
+  report.set_encode_s_per_microbatch(sending.encode_s_per_micro_batch);
+  report.set_decode_s_per_microbatch(sending.decode_s_per_micro_batch);
+  report.set_budget_s(sending.budget_s);
+}
+
+}  // namespace longhaul::compnode

@@ -1,0 +1,31 @@
+// The least of three bounds.
+#include "compnode/links/transfer_budget.hpp"
+
+#include <algorithm>
+
+namespace longhaul::compnode {
+namespace {
+
+constexpr double kSteadyShare = 0.9;
+constexpr double kFillShare = 0.04;
+constexpr double kWaitShare = 0.05;
+
+}  // namespace
+
+double transfer_budget_s(const PipelinePace& pace, bool backward, double round_trip_s) {
+  const double compute_s = pace.forward_s + pace.backward_s;
+  if (pace.stages < 2 || compute_s <= 0.0) return 0.0;
+  const bool in_turns = pace.schedule == proto::ScheduleKind::kGpipe;
+  const double own_s = backward ? pace.backward_s : pace.forward_s;
+  const double steady_s = kSteadyShare * (in_turns ? own_s : compute_s);
+  const double step_s = (pace.micro_batches + pace.stages - 1) * compute_s;
+  const double fill_s = kFillShare * step_s / (2.0 * (pace.stages - 1));
+  double budget_s = std::min(steady_s, fill_s);
+  if (!in_turns) {
+    const double hidden_s = (pace.run_ahead * compute_s - round_trip_s) / 2.0;
+    budget_s = std::min(budget_s, std::max(hidden_s, kWaitShare * compute_s));
+  }
+  return budget_s;
+}
+
+}  // namespace longhaul::compnode
