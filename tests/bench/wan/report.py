@@ -91,7 +91,8 @@ class Picture:
     def write(self, path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-                        f'height="{HEIGHT}" font-family="sans-serif"><rect width="100%" height="100%" fill="#ffffff"/>'
+                        f'height="{HEIGHT}" font-family="DejaVu Sans, sans-serif">\n<rect width="100%" height="100%" '
+                        'fill="#ffffff"/>\n'
                         + "\n".join(self.marks) + "</svg>\n", encoding="utf-8")
 
 
@@ -119,7 +120,8 @@ def dots(path, title, x_label, y_label, series, level=None):
     for i, of_series in enumerate(series.values()):
         for x, y, label in of_series:
             picture.dot(place(x), picture.y(y), COLOURS[i % len(COLOURS)], hollow=i % 2 == 1)
-            picture.text(place(x) + 6, picture.y(y) - 5, label, size=9)
+            turn = f"rotate(-50 {place(x):.1f} {picture.y(y):.1f})"
+            picture.text(place(x) + 8, picture.y(y) + 3, label, size=9, turn=turn)
     picture.write(path)
 
 
@@ -129,18 +131,18 @@ def bars(path, title, y_label, groups, targets):
     heights = [height for group in groups.values() for height, _ in group.values()]
     if not heights:
         return
-    picture = Picture(title, "", y_label, (0.0, max(1.0, *heights)))
+    picture = Picture(title, "", y_label, (0.0, 1.3 * max(1.0, *heights)))  # room for notes above bars
     picture.legend(names)
     room = (WIDTH - RIGHT - LEFT) / len(groups)
+    wide = 0.84 * room / max(len(of_group) for of_group in groups.values())
     for g, (group, of_group) in enumerate(groups.items()):
-        start, wide = LEFT + room * (g + 0.08), 0.84 * room / max(1, len(of_group))
+        start = LEFT + room * (g + 0.5) - wide * len(of_group) / 2
         for b, (name, (height, note)) in enumerate(of_group.items()):
             picture.bar(start + b * wide, 0.9 * wide, picture.y(height), COLOURS[names.index(name) % len(COLOURS)])
-            middle = start + (b + 0.45) * wide
-            picture.text(middle, picture.y(height) - 4, note, size=9,
-                         turn=f"rotate(-60 {middle:.1f} {picture.y(height) - 4:.1f})")
+            x, y = start + (b + 0.6) * wide, picture.y(height) - 5
+            picture.text(x, y, note, size=9, turn=f"rotate(-90 {x:.1f} {y:.1f})")
         if group in targets:
-            picture.line(start, picture.y(targets[group]), start + 0.84 * room, picture.y(targets[group]), "#000000",
-                         dash="4 3")
+            picture.line(start, picture.y(targets[group]), start + wide * len(of_group),
+                         picture.y(targets[group]), "#000000", dash="4 3")
         picture.text(LEFT + room * (g + 0.5), HEIGHT - BOTTOM + 20, group, anchor="middle")
     picture.write(path)

@@ -32,7 +32,7 @@ def settled_after(rungs):
 
 def settle(steps, moments):
     """For each lasting change at a unix time, until the next: steps that the slowest link needs to settle, counted
-    from the step that the change falls into; tries; and the rungs before and at the end of each link."""
+    from the step that the change falls into; tries; and the same of each link, with its rungs."""
     rungs = rungs_by_link(steps)
     if rungs is None:
         return None
@@ -42,10 +42,11 @@ def settle(steps, moments):
         if not inside or inside[0] == 0:
             continue  # before or after the training
         parts = {link: settled_after([of_link[i] for i in inside]) for link, of_link in rungs.items()}
+        links = {" ".join(map(str, link)): {"before": rungs[link][inside[0]], "at_the_end": rungs[link][inside[-1]],
+                                            "settled_after": after, "tries": tries}
+                 for link, (after, tries) in parts.items()}
         rows.append({"steps": len(inside), "settled_after": max(after for after, _ in parts.values()),
-                     "tries": sum(tries for _, tries in parts.values()),
-                     "links": {" ".join(map(str, link)): [of_link[inside[0]], of_link[inside[-1]]]
-                               for link, of_link in rungs.items()}})
+                     "tries": sum(tries for _, tries in parts.values()), "links": links})
     return rows
 
 

@@ -65,7 +65,8 @@ class Settling(unittest.TestCase):
         # Steps last from 100 s on for 2 s each; the fifth has the first change, the twelfth the second.
         rows = settling.settle(steps, [109.0, 123.0])
         self.assertEqual([one["settled_after"] for one in rows], [2, 1])
-        self.assertEqual(rows[0]["links"], {"0 1 forward": ["mild", "hard"]})
+        self.assertEqual(rows[0]["links"]["0 1 forward"],
+                         {"before": "mild", "at_the_end": "hard", "settled_after": 2, "tries": 0})
 
     def test_a_single_step_on_another_rung_is_a_try(self):
         self.assertEqual(settling.settled_after(["a", "b", "b", "a", "b", "b"]), (1, 1))

@@ -122,7 +122,7 @@ def job_of(model, vocabulary_folder, vocabulary, inputs, folder, **settings):
             "steps": steps, "batch": model.micro_batch * model.micro_batches, "micro_batch": model.micro_batch,
             "optimizer": {"name": "adamw", "learning_rate": model.learning_rate, "weight_decay": 0.1,
                           "betas": [0.9, 0.95], "epsilon": 1e-8},
-            "schedule": {"warmup_steps": min(50, steps // 5), "decay": "cosine", "final": 0.1},
+            "schedule": {"warmup_steps": min(50, steps // 4), "decay": "cosine", "final": 0.1},
             "clip_norm": 1.0, "dropout": 0.0, "precision": "fp32", "seed": settings.get("seed", 1)},
         "pipeline": {"schedule": "1f1b"},
         "compression": settings.get("compression", "dense"),
