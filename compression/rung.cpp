@@ -203,7 +203,8 @@ std::size_t kept_entries(std::uint32_t density, std::size_t count) {
 // From the lowest bit: density - 1 (30), format (6), block / 32 (4), selection (2), rotated,
 // stochastic, packed, own mask, 1.
 std::uint64_t pack(const Rung& rung) {
-  return std::uint64_t{rung.density - 1} | std::uint64_t{static_cast<std::uint8_t>(rung.format)} << 30 |
+  return std::uint64_t{rung.density - 1} |
+         std::uint64_t{static_cast<std::uint8_t>(rung.format)} << 30 |
          std::uint64_t{rung.block} / 32 << 36 |
          std::uint64_t{static_cast<std::uint8_t>(rung.selection)} << 40 |
          std::uint64_t{rung.rotated} << 42 | std::uint64_t{rung.stochastic} << 43 |
@@ -230,8 +231,10 @@ Result<Rung> unpack(std::uint64_t packed) {
     case ValueFormat::kInt6:
     case ValueFormat::kInt8:
     case ValueFormat::kBf16:
-    case ValueFormat::kFp32: break;
-    default: return Error{fmt::format("{} is no rung: format {}", packed, bits(30, 6))};
+    case ValueFormat::kFp32:
+      break;
+    default:
+      return Error{fmt::format("{} is no rung: format {}", packed, bits(30, 6))};
   }
   if (packed >> 46 != 1) return Error{fmt::format("{} is no rung", packed)};
   if (const auto sound = check(rung); !sound) return sound.error();

@@ -78,14 +78,15 @@ Result<void> optional_path(std::string_view field, std::string_view path) {
 // A job's name becomes part of file names.
 Result<void> check_job_name(std::string_view name) {
   const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
   };
   if (name.empty() || name.size() > kMaximumJobNameBytes || name.front() == '.' ||
       name.front() == '-' || !std::all_of(name.begin(), name.end(), allowed)) {
-    return refused("name is {}; use 1 to {} letters, digits, '-', '_' and '.', and neither '-' "
-                   "nor '.' first",
-                   quoted(name), kMaximumJobNameBytes);
+    return refused(
+        "name is {}; use 1 to {} letters, digits, '-', '_' and '.', and neither '-' "
+        "nor '.' first",
+        quoted(name), kMaximumJobNameBytes);
   }
   return {};
 }
@@ -143,11 +144,11 @@ Result<void> check_train_files(const wire::DataSource& data) {
 Result<void> check_data(const wire::DataSource& data) {
   if (auto files = check_train_files(data); !files) return files.error();
   if (data.text_field().size() > kMaximumNameBytes) {
-    return refused("data.text_field has {} bytes; at most {} are allowed",
-                   data.text_field().size(), kMaximumNameBytes);
+    return refused("data.text_field has {} bytes; at most {} are allowed", data.text_field().size(),
+                   kMaximumNameBytes);
   }
-  if (auto length = count_in_range("data.sequence_length", data.sequence_length(),
-                                   kMaximumSequenceLength);
+  if (auto length =
+          count_in_range("data.sequence_length", data.sequence_length(), kMaximumSequenceLength);
       !length) {
     return length.error();
   }
@@ -264,8 +265,8 @@ Result<void> check_job(const wire::Job& job) {
     return known.error();
   }
   if (job.pipeline().run_ahead() > kMaximumRunAhead) {
-    return refused("pipeline.run_ahead must be at most {}, not {}",
-                                           kMaximumRunAhead, job.pipeline().run_ahead());
+    return refused("pipeline.run_ahead must be at most {}, not {}", kMaximumRunAhead,
+                   job.pipeline().run_ahead());
   }
   if (auto part = in_range("anneal", job.anneal(), {0.0, 1.0, false, true}); !part) {
     return part.error();

@@ -38,8 +38,9 @@ struct ScheduleShape {
   StageIndex stage;
   std::uint32_t stages = 1;
   std::uint32_t micro_batches = 1;
-  // 1f1b: more micro-batches in flight for each later stage. A later stage's answer to a micro-batch
-  // comes after one pass there and one round trip; with 0 every round trip is waited for.
+  // 1f1b: more micro-batches in flight for each later stage. A later stage's answer to a
+  // micro-batch comes after one pass there and one round trip; with 0 every round trip is waited
+  // for.
   std::uint32_t run_ahead = 0;
 };
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <vector>
 
 namespace longhaul::scheduler {
 namespace {
@@ -46,24 +47,23 @@ void add_parameters(const proto::Graph& graph, const proto::Plan& plan, proto::S
   estimate.snapshot = options.checkpoints ? owned * 12 : 0;
 }
 
-// The uses of tied parameters, here and on the other stages that share them.
+// What the exchange of tied gradients holds at once (compnode/worker/tied_gradients.hpp).
 std::uint64_t exchanged_bytes(const proto::Graph& graph, const proto::Plan& plan,
                               proto::StageIndex stage) {
   std::uint64_t bytes = 0;
   for (const proto::TiedParameter& tied : proto::tied_parameters(graph, plan)) {
     if (std::ranges::find(tied.stages, stage) == tied.stages.end()) continue;
-    std::uint64_t here = 0;
-    std::uint64_t elsewhere = 0;
-    for (std::uint32_t s = 0; s < plan.stages.size(); ++s) {
-      for (const proto::OperatorIndex op : plan.stages[s].operators) {
-        const auto& used = graph.operators[op.value].parameters;
-        if (std::ranges::find(used, tied.parameter) == used.end()) continue;
-        ++(proto::StageIndex{s} == stage ? here : elsewhere);
-      }
+    std::vector<bool> here;  // per use, in the order of the operators
+    for (std::uint32_t op = 0; op < graph.operators.size(); ++op) {
+      const auto& used = graph.operators[op].parameters;
+      if (std::ranges::find(used, tied.parameter) == used.end()) continue;
+      here.push_back(plan.stage_of(proto::OperatorIndex{op}) == stage);
     }
+    const auto received = static_cast<std::uint64_t>(std::ranges::count(here, false));
+    const std::uint64_t made = here[0] && here[1] ? 1 : 0;
     const auto elements =
         static_cast<std::uint64_t>(graph.parameters[tied.parameter.value].elements());
-    bytes += 4 * elements * (here * (tied.stages.size() - 1) + elsewhere);
+    bytes += 4 * elements * (received + made);
   }
   return bytes;
 }

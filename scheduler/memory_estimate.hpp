@@ -25,7 +25,8 @@ struct MemoryEstimate {
   // each gradient sent or received, and data inputs as integers.
   std::uint64_t boundary = 0;
   // Gradients of parameters that other stages use too, at the end of the step when no activation is
-  // left: 4 bytes per element for each use here and other stage (sent), and each use there.
+  // left: 4 bytes per element for each use there (received), and once more for the sum of the first
+  // two uses where both are here. What is sent is not copied.
   std::uint64_t exchange = 0;
   // 12 E where the job writes checkpoints: the copy of masters and moments that is written while
   // training goes on.

@@ -47,6 +47,7 @@ Metadata to_metadata(const CheckpointInfo& info, StagePlace place) {
           {"graph", info.graph},
           {"run", info.run},
           {"seed", std::to_string(info.seed)},
+          {"settings", info.settings},
           {"stage", std::to_string(place.stage)},
           {"stages", std::to_string(place.stages)},
           {"step", std::to_string(info.step)}};
@@ -61,6 +62,11 @@ class MetadataReader {
     const auto found = metadata_.find(key);
     if (found == metadata_.end()) return fail(key), std::string();
     return found->second;
+  }
+
+  std::string text_if_any(const std::string& key) const {
+    const auto found = metadata_.find(key);
+    return found == metadata_.end() ? std::string() : found->second;
   }
 
   template <class Number>
@@ -140,7 +146,8 @@ proto::Result<StageFile> StageFile::open(const std::filesystem::path& path) {
                       .seed = reader.number<std::uint64_t>("seed"),
                       .data_cursor = reader.number<std::uint64_t>("data_cursor"),
                       .graph = reader.text("graph"),
-                      .run = reader.text("run")};
+                      .run = reader.text("run"),
+                      .settings = reader.text_if_any("settings")};
   stage_file.place_ = {.stage = reader.number<std::uint32_t>("stage"),
                        .stages = reader.number<std::uint32_t>("stages")};
   stage_file.checksum_ = reader.text("checksum");

@@ -32,6 +32,7 @@ struct CheckpointInfo {
   std::uint64_t data_cursor = 0;  // the sampler's position
   std::string graph;              // fingerprint(graph)
   std::string run;                // the job's id: files of two runs never make one checkpoint
+  std::string settings{};         // what the job trained with, as its writer puts it; may be empty
 
   bool operator==(const CheckpointInfo&) const = default;
 };

@@ -111,11 +111,10 @@ proto::Result<FoundCheckpoint> find_latest(const std::filesystem::path& director
   return found;
 }
 
-proto::Result<Checkpoint> open_latest(const std::filesystem::path& directory,
-                                      const proto::Graph& graph) {
+proto::Result<FoundCheckpoint> open_latest(const std::filesystem::path& directory,
+                                           const proto::Graph& graph) {
   auto found = find_latest(directory, graph);
-  if (!found) return found.error();
-  if (found->checkpoint) return std::move(*found->checkpoint);
+  if (!found || found->checkpoint) return found;
   std::string reasons;
   for (const SkippedStep& skipped : found->skipped) {
     reasons += fmt::format("{} step {}: {}", reasons.empty() ? "" : ";", skipped.step,

@@ -54,7 +54,7 @@ struct FoundCheckpoint {
                                                          const proto::Graph& graph);
 
 // As find_latest, but nothing to continue from is an error that says per step why not.
-[[nodiscard]] proto::Result<Checkpoint> open_latest(const std::filesystem::path& directory,
+[[nodiscard]] proto::Result<FoundCheckpoint> open_latest(const std::filesystem::path& directory,
                                                     const proto::Graph& graph);
 
 // Steps that have a folder, ascending, whole or not. A folder that does not exist has none.

@@ -60,28 +60,93 @@ proto::Result<void> check_setting(const proto::CompressionSetting& setting) {
 }
 
 LinkControl::LinkControl(std::vector<BoundaryLink> links, const proto::Plan& plan, Options options)
-    : links_(std::move(links)), options_(std::move(options)) {
+    : options_(std::move(options)) {
+  for (const BoundaryLink& link : links) {
+    if (std::ranges::find(links_, link) == links_.end()) links_.push_back(link);
+  }
   pace_ = {.schedule = plan.schedule,
            .stages = static_cast<std::uint32_t>(plan.stages.size()),
            .micro_batches = plan.micro_batches,
            .run_ahead = plan.run_ahead};
+  boundaries_ = plan.stages.size() - 1;
   fixed_ = fixed_rung(options_.setting).value();
   for (const BoundaryLink& link : links_) {
     if (link.sender() != options_.self) continue;
     Sending& sending = sending_[link];
+    sending.tensors_per_micro_batch = static_cast<std::size_t>(std::ranges::count(links, link));
     if (fixed_) sending.rung = *fixed_;
     if (options_.setting.mode != Mode::kAdaptive) continue;
-    compression::PolicyOptions policy;
-    policy.backward = link.backward;
-    policy.distortion = options_.setting.distortion.value_or(compression::default_distortion(
-        {.backward = link.backward,
-         .from_scratch = options_.from_scratch,
-         .boundaries = plan.stages.size() - 1}));
-    policy.steps = options_.steps;
-    policy.anneal = options_.anneal;
+    const compression::PolicyOptions policy = policy_options(link.backward);
     sending.policy = std::make_unique<compression::LinkPolicy>(policy);
+    sending.rung = sending.policy->rung();
+    sending.choice = sending.rung;
     sending.wanted = sending.policy->wanted_trials(policy.ladder.size());
   }
+}
+
+// A link starts with 8 bits, which no training has been seen to mind, until it is known how fast it
+// is: a dense start would cost a slow link the time of many steps.
+compression::PolicyOptions LinkControl::policy_options(bool backward) const {
+  compression::PolicyOptions policy;
+  policy.backward = backward;
+  policy.distortion = options_.setting.distortion.value_or(compression::default_distortion(
+      {.backward = backward, .from_scratch = options_.from_scratch, .boundaries = boundaries_}));
+  policy.steps = options_.steps;
+  policy.anneal = options_.anneal;
+  const std::vector<Rung> rungs =
+      backward ? compression::value_rungs(policy.ladder) : policy.ladder;
+  const auto eight = std::ranges::find_if(
+      rungs, [](const Rung& rung) { return rung.format == compression::ValueFormat::kInt8; });
+  if (eight != rungs.end()) policy.start = static_cast<std::size_t>(eight - rungs.begin());
+  return policy;
+}
+
+void LinkControl::on_computed(double forward_s, double backward_s) {
+  const std::lock_guard lock(mutex_);
+  if (!first_step_) return;
+  pace_.forward_s = forward_s;
+  pace_.backward_s = backward_s > 0.0 ? backward_s : 2.0 * forward_s;
+  for (auto& [link, sending] : sending_) begin(link, sending);
+}
+
+// In the middle of the first step, once: the mildest rung that this link hides behind this stage's
+// own computation, as far as trials and link have shown; the other stages' word comes at the end.
+void LinkControl::begin(const BoundaryLink& link, Sending& sending) {
+  if (!sending.policy || sending.begun || link.backward) return;
+  const auto state = states_.find(link.receiver());
+  const double rate = goodput(link);
+  if (rate <= 0.0 || !sending.wanted.empty() || sending.tensors == 0) return;
+  const double micro_batch = sending.entries / static_cast<double>(sending.tensors) *
+                             static_cast<double>(sending.tensors_per_micro_batch);
+  sending.begun = true;
+  const double budget_s =
+      transfer_budget_s(pace_, link.backward, state->second.measure.round_trip_s);
+  compression::PolicyOptions options = policy_options(link.backward);
+  double best_s = std::numeric_limits<double>::infinity();
+  for (std::size_t place = 0; place < options.ladder.size(); ++place) {
+    const Rung& rung = options.ladder[place];
+    const auto trial = std::ranges::find(sending.trials, rung, &RungSample::rung);
+    const bool dense = place == 0;
+    if (!dense && trial == sending.trials.end()) continue;
+    double time_s =
+        dense ? micro_batch * static_cast<double>(options_.activation_bytes) / rate
+              : micro_batch / trial->entries * (trial->bytes / rate + 2.0 * trial->encode_s);
+    const bool allowed =
+        dense || trial->distortion.squared_error <= options.distortion * trial->distortion.squares;
+    if (!allowed || time_s >= best_s) continue;
+    best_s = time_s;
+    options.start = place;
+    if (time_s <= budget_s) break;
+  }
+  const Rung before = sending.rung;
+  sending.policy = std::make_unique<compression::LinkPolicy>(options);
+  sending.rung = sending.policy->rung();
+  if (sending.rung == before) return;
+  sending.reason =
+      fmt::format("forward {} -> {}: the link's first figures, {:.2f} Mbit/s",
+                  compression::name(before), compression::name(sending.rung), rate * 8e-6);
+  sending.begin_changes = 1;
+  sending.change_step = 1;
 }
 
 Rung LinkControl::rung_for(const BoundaryLink& link, const Rung& forward) const {
@@ -98,6 +163,7 @@ void LinkControl::on_encoded(const BoundaryLink& link, const RungSample& sample)
   Sending& sending = sending_.at(link);
   add(sending.samples, sample);
   sending.entries += sample.entries;
+  ++sending.tensors;
 }
 
 void LinkControl::on_decoded(const BoundaryLink& link, double seconds) {
@@ -162,7 +228,8 @@ std::vector<double> LinkControl::numbers(double forward_s, double backward_s) co
     if (link.backward) {
       mine[kDemand] = static_cast<double>(sending.policy->demand());
     } else {
-      mine[kHardest] = static_cast<double>(sending.policy->hardest_allowed());
+      // A policy that has not seen a step yet does not know what it may use.
+      if (!first_step_) mine[kHardest] = static_cast<double>(sending.policy->hardest_allowed() + 1);
       mine[kRung] = static_cast<double>(compression::pack(sending.rung));
     }
   }
@@ -183,6 +250,7 @@ void LinkControl::end_step(std::uint64_t step, double loss,
     }
     for (std::size_t i = 2; i < sums.size(); ++i) sums[i] += stage[i];
   }
+  first_step_ = false;
   double water_level_s = 0.0;
   double slowest_s = 0.0;
   for (std::size_t i = 0; i < links_.size(); ++i) {
@@ -206,10 +274,10 @@ void LinkControl::end_step(std::uint64_t step, double loss,
     sending.decode_s += sending.decode_s_per_micro_batch * micro_batches;
     const auto state = states_.find(link.receiver());
     sending.budget_s = transfer_budget_s(
-        pace_, link.backward,
-        state == states_.end() ? 0.0 : state->second.measure.round_trip_s);
+        pace_, link.backward, state == states_.end() ? 0.0 : state->second.measure.round_trip_s);
     if (sending.policy) choose_adaptive(index, step, loss, water_level_s, sums);
     if (options_.setting.mode == Mode::kAdaTopK) choose_adatopk(sending, link, slowest_s, step);
+    sending.tensors = 0;
     sending.samples.clear();
     sending.trials.clear();
   }
@@ -244,10 +312,11 @@ void LinkControl::choose_adaptive(std::size_t index, std::uint64_t step, double 
   const auto other = index_of({link.from, link.to, !link.backward});
   LONGHAUL_ASSERT(other.has_value());
   if (link.backward) {
-    const auto forward =
-        compression::unpack(static_cast<std::uint64_t>(of(*other, Number::kRung)));
+    const auto forward = compression::unpack(static_cast<std::uint64_t>(of(*other, Number::kRung)));
     if (forward) input.forward = *forward;
-    input.forward_hardest = static_cast<std::size_t>(of(*other, Number::kHardest));
+    if (const auto hardest = static_cast<std::size_t>(of(*other, Number::kHardest)); hardest > 0) {
+      input.forward_hardest = hardest - 1;
+    }
   } else {
     input.demand = static_cast<std::size_t>(of(*other, Number::kDemand));
   }
@@ -255,24 +324,24 @@ void LinkControl::choose_adaptive(std::size_t index, std::uint64_t step, double 
   sending.rung = decision.rung;
   sending.choice = decision.choice;
   sending.wanted = sending.policy->wanted_trials(1);
-  if (sending.policy->changes() != sending.changes) {
-    sending.changes = sending.policy->changes();
+  const std::uint64_t changes = sending.begin_changes + sending.policy->changes();
+  if (changes != sending.changes) {
+    sending.changes = changes;
     sending.change_step = step + 1;
   }
-  sending.reason = sending.policy->last_reason();
+  if (sending.policy->changes() > 0) sending.reason = sending.policy->last_reason();
 }
 
 void LinkControl::choose_adatopk(Sending& sending, const BoundaryLink& link, double slowest_s,
                                  std::uint64_t step) {
-  const compression::AdaTopK rule{.ratio = options_.setting.ratio,
-                                  .dense_s = dense_s(link, sending),
-                                  .slowest_s = slowest_s};
+  const compression::AdaTopK rule{
+      .ratio = options_.setting.ratio, .dense_s = dense_s(link, sending), .slowest_s = slowest_s};
   const Rung rung = compression::adatopk_rung(rule);
   if (rung == sending.rung) return;
-  sending.reason = fmt::format("{} {} -> {}: {:.1f} ms dense of {:.1f} ms on the slowest link",
-                               link.backward ? "backward" : "forward",
-                               compression::name(sending.rung), compression::name(rung),
-                               rule.dense_s * 1e3, slowest_s * 1e3);
+  sending.reason =
+      fmt::format("{} {} -> {}: {:.1f} ms dense of {:.1f} ms on the slowest link",
+                  link.backward ? "backward" : "forward", compression::name(sending.rung),
+                  compression::name(rung), rule.dense_s * 1e3, slowest_s * 1e3);
   sending.rung = rung;
   ++sending.changes;
   sending.change_step = step + 1;

@@ -50,7 +50,8 @@ class LinkControl {
     double anneal = 0.0;
     std::size_t activation_bytes = 4;  // per entry, uncompressed
   };
-  // `links`: all of the job, the same in every stage.
+  // `links`: of every tensor that crosses one in a micro-batch, over the whole job; the same in
+  // every stage.
   LinkControl(std::vector<BoundaryLink> links, const proto::Plan& plan, Options options);
 
   // False: every tensor goes out as it is.
@@ -66,6 +67,8 @@ class LinkControl {
   // What the encoder made for one tensor of training, and what a receiver of ours spent decoding.
   void on_encoded(const BoundaryLink& link, const compression::RungSample& sample);
   void on_decoded(const BoundaryLink& link, double seconds);
+  // Computation per micro-batch so far; asked for until the first step has ended.
+  void on_computed(double forward_s, double backward_s);
   // Rungs to be encoded for knowledge only, once each, on a few rows of a tensor of this link.
   [[nodiscard]] std::optional<compression::Rung> take_trial(const BoundaryLink& link);
   void on_trial(const BoundaryLink& link, const compression::RungSample& sample);
@@ -85,23 +88,26 @@ class LinkControl {
 
  private:
   enum Number : std::size_t {
-    kBestS,     // the sender's: the least that the link could take
-    kDenseS,    // the sender's: what dense tensors would take
-    kHardest,   // a forward's sender: the hardest rung that is allowed
-    kRung,      // a forward's sender: the rung of the step
-    kDemand,    // a backward's sender: what it asks of the forward
-    kDecodeS,   // the receiver's: per micro-batch
+    kBestS,    // the sender's: the least that the link could take
+    kDenseS,   // the sender's: what dense tensors would take
+    kHardest,  // a forward's sender: 1 + the hardest rung that is allowed; 0: not known yet
+    kRung,     // a forward's sender: the rung of the step
+    kDemand,   // a backward's sender: what it asks of the forward
+    kDecodeS,  // the receiver's: per micro-batch
     kPerLink,
   };
   struct Sending {
     std::unique_ptr<compression::LinkPolicy> policy;  // adaptive only
-    compression::Rung rung;    // forward, and baselines
-    compression::Rung choice;  // adaptive, backward
+    bool begun = false;                               // the first step's rung is chosen
+    compression::Rung rung;                           // forward, and baselines
+    compression::Rung choice;                         // adaptive, backward
     // Of the running step, by what was encoded.
     std::vector<compression::RungSample> samples;
     std::vector<compression::RungSample> trials;
     std::vector<compression::Rung> wanted;
     double entries = 0.0;
+    std::size_t tensors = 0;
+    std::size_t tensors_per_micro_batch = 0;
     // Of the step before.
     double entries_per_micro_batch = 0.0;
     double bytes_per_micro_batch = 0.0;
@@ -111,9 +117,12 @@ class LinkControl {
     double budget_s = 0.0;
     std::uint64_t change_step = 0;
     std::uint64_t changes = 0;
+    std::uint64_t begin_changes = 0;  // in the first step: not the policy's
     std::string reason;
   };
 
+  [[nodiscard]] compression::PolicyOptions policy_options(bool backward) const;
+  void begin(const BoundaryLink& link, Sending& sending);
   [[nodiscard]] double goodput(const BoundaryLink& link) const;
   [[nodiscard]] double dense_s(const BoundaryLink& link, const Sending& sending) const;
   void choose_adaptive(std::size_t index, std::uint64_t step, double loss, double water_level_s,
@@ -122,12 +131,14 @@ class LinkControl {
                       std::uint64_t step);
   [[nodiscard]] std::optional<std::size_t> index_of(const BoundaryLink& link) const;
 
-  const std::vector<BoundaryLink> links_;
+  std::vector<BoundaryLink> links_;  // each once
   const Options options_;
-  PipelinePace pace_;
+  PipelinePace pace_;  // as of the last step; in the first one of this stage alone
+  std::size_t boundaries_ = 1;
+  bool first_step_ = true;
   std::optional<compression::Rung> fixed_;
   mutable std::mutex mutex_;
-  std::map<BoundaryLink, Sending> sending_;  // links whose sender this stage is
+  std::map<BoundaryLink, Sending> sending_;   // links whose sender this stage is
   std::map<BoundaryLink, double> decoded_s_;  // of links whose receiver it is, in this step
   std::map<proto::StageIndex, proto::LinkState> states_;
 };

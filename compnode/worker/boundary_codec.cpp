@@ -90,9 +90,10 @@ BoundaryCodec::Encoded BoundaryCodec::encode(const BoundaryTensor& what, const a
                                              const Rung& rung, const Mask& mask) {
   const bool whole = rung.selection == Selection::kAll;
   const bool masked = what.backward && whole && !mask.empty();
-  const bool lossless = whole && (rung.format == compression::ValueFormat::kFp32 ||
-                                  (rung.format == compression::ValueFormat::kBf16 &&
-                                   tensor.scalar_type() == at::kBFloat16));
+  const bool lossless =
+      whole &&
+      (rung.format == compression::ValueFormat::kFp32 ||
+       (rung.format == compression::ValueFormat::kBf16 && tensor.scalar_type() == at::kBFloat16));
   if (lossless && !masked) return dense(tensor);
   const auto encoded = std::make_shared<compression::Encoded>();
   const compression::Shape shape = shape_of(tensor);
@@ -133,8 +134,8 @@ std::optional<compression::RungSample> BoundaryCodec::try_rung(const BoundaryTen
   compression::Encoded made;
   const auto start = std::chrono::steady_clock::now();
   const auto done = with_values(tensor, [&](auto values) {
-    const auto given = std::span<const typename decltype(values)::value_type>(values).first(
-        shape.elements());
+    const auto given =
+        std::span<const typename decltype(values)::value_type>(values).first(shape.elements());
     return masked ? compression::encode_masked(given, shape, std::span<const std::uint32_t>(mask),
                                                rung, random_key(what), encoding_, made)
                   : compression::encode(given, shape, rung, random_key(what), encoding_, made);
@@ -145,8 +146,7 @@ std::optional<compression::RungSample> BoundaryCodec::try_rung(const BoundaryTen
   sample.entries = static_cast<double>(shape.elements());
   if (masked) sample.mask_density = answered.rung.density;
   sample.bytes = static_cast<double>(made.payload.span().size());
-  sample.encode_s =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  sample.encode_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   sample.distortion = made.distortion;
   return sample;
 }

@@ -50,9 +50,10 @@ double matrix_rate(at::ScalarType type) {
 
 int preflight_command() {
   const auto submission = message_from_standard_input<wire::SubmitJob>();
-  const auto errors = preflight(submission);
-  for (const proto::Error& error : errors) std::cerr << error.message << '\n';
-  return errors.empty() ? 0 : 2;
+  const Preflight findings = preflight(submission);
+  for (const std::string& note : findings.notes) std::cerr << "warning: " << note << '\n';
+  for (const proto::Error& error : findings.errors) std::cerr << error.message << '\n';
+  return findings.errors.empty() ? 0 : 2;
 }
 
 int probe_command(bool quick) {
@@ -86,8 +87,8 @@ int data_command() {
                                   static_cast<std::int64_t>(job.data().sequence_length())})
           .value();
   const TokenDataset data =
-      TokenDataset::open(job.data(), {.vocabulary_size = vocabulary_size(graph, shapes).value(),
-                                      .progress = {}})
+      TokenDataset::open(
+          job.data(), {.vocabulary_size = vocabulary_size(graph, shapes).value(), .progress = {}})
           .value();
   Json answer{{"tokens", data.tokens()},
               {"train_sequences", data.train_sequences()},

@@ -26,7 +26,8 @@ struct CountedOwner {
 }  // namespace
 
 MessageKey key_of(const wire::TensorHeader& header) {
-  return {proto::StageIndex{header.from_stage()}, header.kind(),
+  return {proto::StageIndex{header.from_stage()},
+          header.kind(),
           {header.phase(), header.step(), proto::MicroBatchIndex{header.micro_batch()}},
           header.name()};
 }

@@ -23,8 +23,8 @@ int dispatch(std::string_view command, std::string_view option) {
   if (command == "probe") return probe_command(option == "--quick");
   if (command == "generate") return generate_command();
   if (command == "data") return data_command();
-  std::cerr << "usage: longhaul-worker serve|preflight|probe [--quick]|generate|data\n"
-               "It is run by longhaul-compnode and longhaul; see `longhaul --help`.\n";
+  std::cerr << "usage: longhaul-worker serve|preflight|probe [--quick]|generate|data, which "
+               "longhaul-compnode and longhaul run; see `longhaul --help`\n";
   return kUsage;
 }
 

@@ -6,6 +6,7 @@
 #include "compnode/files/model_export.hpp"
 #include "compnode/files/model_weights.hpp"
 #include "compnode/links/link_control.hpp"
+#include "compnode/worker/resume_notes.hpp"
 #include "proto/compression_setting.hpp"
 #include "proto/job.hpp"
 
@@ -43,8 +44,9 @@ void copy_state(const Checkpoint& checkpoint, StateRole role, const std::string&
 }
 
 Result<void> load_checkpoint(PreparedStage& stage) {
-  auto checkpoint = open_latest(stage.job.resume(), stage.graph);
-  if (!checkpoint) return checkpoint.error();
+  const auto found = open_latest(stage.job.resume(), stage.graph);
+  if (!found) return found.error();
+  const std::optional<Checkpoint>& checkpoint = found->checkpoint;
   const CheckpointInfo& info = checkpoint->info();
   if (info.seed != stage.job.training().seed()) {
     return proto::configuration_error(
@@ -62,6 +64,7 @@ Result<void> load_checkpoint(PreparedStage& stage) {
   stage.parameters->refresh_working_copies();
   stage.first_step = info.step;
   stage.data_cursor = info.data_cursor;
+  stage.notes = resume_notes(*found, stage.job);
   return {};
 }
 
@@ -158,8 +161,9 @@ Result<std::unique_ptr<PreparedStage>> prepare(const wire::Assignment& assignmen
   return stage;
 }
 
-std::vector<Error> preflight(const wire::SubmitJob& submission) {
-  std::vector<Error> errors;
+Preflight preflight(const wire::SubmitJob& submission) {
+  Preflight findings;
+  std::vector<Error>& errors = findings.errors;
   const auto note = [&](const auto& result) {
     if (!result) errors.push_back(result.error());
     return result.has_value();
@@ -168,9 +172,9 @@ std::vector<Error> preflight(const wire::SubmitJob& submission) {
   if (note(proto::validate_job(job))) note(compression_of(job));
   const auto graph = proto::Graph::from_wire(submission.graph());
   if (!note(graph) || job.training().micro_batch() == 0 || job.data().sequence_length() == 0)
-    return errors;
+    return findings;
   const auto shapes = proto::infer_shapes(*graph, binding_of(job));
-  if (!note(shapes)) return errors;
+  if (!note(shapes)) return findings;
   if (!job.model().from().empty()) note(ModelWeights::open(job.model().from(), *graph));
   if (const auto vocabulary = vocabulary_size(*graph, *shapes); note(vocabulary)) {
     // What passes is tokenised now, into the cache: the rest of what can be wrong shows there.
@@ -179,14 +183,17 @@ std::vector<Error> preflight(const wire::SubmitJob& submission) {
     }
   }
   note(check_checkpoint_folder(job));
-  if (!job.resume().empty()) note(open_latest(job.resume(), *graph));
+  if (!job.resume().empty()) {
+    const auto found = open_latest(job.resume(), *graph);
+    if (note(found)) findings.notes = resume_notes(*found, job);
+  }
   if (!job.export_directory().empty() && note(check_export_folder(job.export_directory()))) {
     note(AtomicFolder::create(job.export_directory()));
   }
   if (job.checkpoint().every() > 0) {
     note(AtomicFolder::create(std::filesystem::path(job.checkpoint().directory()) / "writable"));
   }
-  return errors;
+  return findings;
 }
 
 }  // namespace longhaul::compnode

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace longhaul::compnode {
@@ -30,8 +31,9 @@ struct PreparedStage {
   std::optional<TokenDataset> data;  // where the plan says that the stage has data
   std::unique_ptr<ParameterStore> parameters;
   std::unique_ptr<AdamW> optimizer;
-  std::uint64_t first_step = 0;   // steps applied so far
-  std::uint64_t data_cursor = 0;  // training sequences drawn so far
+  std::uint64_t first_step = 0;    // steps applied so far
+  std::uint64_t data_cursor = 0;   // training sequences drawn so far
+  std::vector<std::string> notes;  // that the user should read; they keep nothing from going on
 
   PreparedStage() = default;
   PreparedStage(const PreparedStage&) = delete;
@@ -42,8 +44,12 @@ struct PreparedStage {
     const wire::Assignment& assignment);
 
 // What can be checked of a job on this host without starting anything: data, tokenizer, weights,
-// checkpoints, the export folder. Every error, in the order of the job file.
-[[nodiscard]] std::vector<proto::Error> preflight(const wire::SubmitJob& submission);
+// checkpoints, the export folder. Every error, in the order of the job file; and notes as above.
+struct Preflight {
+  std::vector<proto::Error> errors;
+  std::vector<std::string> notes;
+};
+[[nodiscard]] Preflight preflight(const wire::SubmitJob& submission);
 
 // The size of the model's vocabulary: the number of logits, or of rows of the token embedding.
 // kConfiguration if the graph has neither.

@@ -43,8 +43,7 @@ std::vector<BoundaryLink> links_of(const proto::Graph& graph, const proto::Plan&
   for (const Boundary& boundary : proto::boundaries(graph, plan)) {
     if (boundary.data) continue;
     for (const bool backward : {false, true}) {
-      const BoundaryLink link{boundary.from, boundary.to, backward};
-      if (std::ranges::find(links, link) == links.end()) links.push_back(link);
+      links.push_back({boundary.from, boundary.to, backward});
     }
   }
   return links;
@@ -219,7 +218,8 @@ void StageLinks::encode_and_send(const BoundaryTensor& what, Outgoing message,
   traffic.encode_s = seconds_since(start);
   if (what.moment.phase != Kind::EVALUATION_DENSE) {
     const bool dense = encoded.codec == codec_for(tensor.scalar_type());
-    traffic.rung = dense && tensor.scalar_type() == at::kBFloat16 ? "bf16" : compression::name(rung);
+    traffic.rung =
+        dense && tensor.scalar_type() == at::kBFloat16 ? "bf16" : compression::name(rung);
   }
   traffic.distortion = encoded.distortion;
   if (training) {
@@ -239,10 +239,10 @@ void StageLinks::encode_and_send(const BoundaryTensor& what, Outgoing message,
 
 void StageLinks::try_rung(const BoundaryTensor& what, const at::Tensor& tensor,
                           const BoundaryCodec::Received& answered) {
-  const auto rung = control_.take_trial(link_of(what));
-  if (!rung) return;
-  const auto sample = codec_.try_rung(what, tensor, *rung, answered);
-  if (sample) control_.on_trial(link_of(what), *sample);
+  while (const auto rung = control_.take_trial(link_of(what))) {
+    const auto sample = codec_.try_rung(what, tensor, *rung, answered);
+    if (sample) control_.on_trial(link_of(what), *sample);
+  }
 }
 
 Message StageLinks::take(const MessageKey& key) {
@@ -327,9 +327,8 @@ void StageLinks::send_outputs(const Moment& moment, const std::vector<ValueTenso
 std::vector<ValueTensor> StageLinks::receive_inputs(const Moment& moment, std::int64_t sequences) {
   std::vector<ValueTensor> inputs;
   for (const Boundary& boundary : in_) {
-    inputs.push_back(
-        {boundary.value, receive_boundary(boundary_tensor(boundary, false, moment),
-                                          shape_of(boundary.value, sequences))});
+    inputs.push_back({boundary.value, receive_boundary(boundary_tensor(boundary, false, moment),
+                                                       shape_of(boundary.value, sequences))});
   }
   for (const Boundary& boundary : data_in_) {
     inputs.push_back(
@@ -356,9 +355,8 @@ std::vector<ValueTensor> StageLinks::receive_output_gradients(const Moment& mome
                    [](const Boundary& a, const Boundary& b) { return a.to > b.to; });
   std::vector<ValueTensor> gradients;
   for (const Boundary& boundary : latest_first) {
-    gradients.push_back(
-        {boundary.value, receive_boundary(boundary_tensor(boundary, true, moment),
-                                          options_.shapes[boundary.value.value])});
+    gradients.push_back({boundary.value, receive_boundary(boundary_tensor(boundary, true, moment),
+                                                          options_.shapes[boundary.value.value])});
   }
   return gradients;
 }
@@ -419,7 +417,7 @@ std::vector<double> StageLinks::receive_numbers(const Moment& moment, StageIndex
   return numbers;
 }
 
-void StageLinks::send_evaluated(const Moment& moment, StageIndex to) {
+void StageLinks::send_done(const Moment& moment, StageIndex to) {
   wire::TensorHeader header;
   header.set_kind(Kind::EVALUATED);
   header.set_phase(moment.phase);
@@ -429,7 +427,7 @@ void StageLinks::send_evaluated(const Moment& moment, StageIndex to) {
   options_.send(to, std::move(header), {});
 }
 
-void StageLinks::receive_evaluated(const Moment& moment, StageIndex from) {
+void StageLinks::receive_done(const Moment& moment, StageIndex from) {
   (void)mailbox_.take({from, Kind::EVALUATED, moment, ""});
 }
 

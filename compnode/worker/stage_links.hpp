@@ -84,8 +84,9 @@ class StageLinks {
   void broadcast(const Moment& moment, const std::vector<double>& numbers);
   [[nodiscard]] std::vector<double> receive_numbers(const Moment& moment, proto::StageIndex from,
                                                     std::size_t minimum);
-  void send_evaluated(const Moment& moment, proto::StageIndex to);
-  void receive_evaluated(const Moment& moment, proto::StageIndex from);
+  // Flow control: this stage is done with what the moment names, and has room for more.
+  void send_done(const Moment& moment, proto::StageIndex to);
+  void receive_done(const Moment& moment, proto::StageIndex from);
 
   [[nodiscard]] std::vector<wire::LinkReport> reports() const;
   // Adds the executor's waits and decoding since the last call; starts anew.

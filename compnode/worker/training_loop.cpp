@@ -3,6 +3,7 @@
 
 #include "compnode/files/graph_fingerprint.hpp"
 #include "compnode/files/model_export.hpp"
+#include "compnode/worker/resume_notes.hpp"
 #include "proto/assert.hpp"
 #include "proto/pipeline_schedule.hpp"
 
@@ -35,7 +36,7 @@ TrainingLoop::TrainingLoop(PreparedStage& stage, StageLinks& links, Hooks hooks)
       hooks_(std::move(hooks)),
       shard_(stage.graph, stage.plan, stage.stage, *stage.parameters, stage.precision),
       owned_(stage.plan.stages.size()),
-      tied_(proto::tied_parameters(stage.graph, stage.plan)),
+      tied_(stage.graph, stage.plan, stage.stage, *stage.parameters, links),
       cursor_(stage.data_cursor),
       checkpointed_(stage.first_step) {
   if (stage.data) {
@@ -70,7 +71,7 @@ TrainingLoop::TrainingLoop(PreparedStage& stage, StageLinks& links, Hooks hooks)
 }
 
 StageIndex TrainingLoop::owner_of(ParameterIndex parameter) const {
-  for (const proto::TiedParameter& tied : tied_) {
+  for (const proto::TiedParameter& tied : tied_.shared()) {
     if (tied.parameter == parameter) return tied.stages.front();
   }
   for (const proto::Operator& op : stage_.graph.operators) {
@@ -138,8 +139,9 @@ void TrainingLoop::run_step(std::uint64_t step) {
   run_schedule(step, loss_sum);
   links_.take_times(times_);
   const auto computed = Clock::now();
-  sum_tied_gradients(step);
+  tied_.sum(step);
   const StepEnd end = agree(step, loss_sum);
+  tied_.store();  // every stage has told its norms, and so has what was sent to it
   times_.set_agreement_s(seconds_since(computed));
   const auto agreed = Clock::now();
 
@@ -168,16 +170,21 @@ void TrainingLoop::run_step(std::uint64_t step) {
 }
 
 void TrainingLoop::run_schedule(std::uint64_t step, double& loss_sum) {
-  const auto schedule = proto::pipeline_schedule(stage_.plan.schedule,
-                                                 {.stage = stage_.stage,
-                                                  .stages = stage_count(),
-                                                  .micro_batches = stage_.plan.micro_batches,
-                                                  .run_ahead = stage_.plan.run_ahead});
+  const auto schedule =
+      proto::pipeline_schedule(stage_.plan.schedule, {.stage = stage_.stage,
+                                                      .stages = stage_count(),
+                                                      .micro_batches = stage_.plan.micro_batches,
+                                                      .run_ahead = stage_.plan.run_ahead});
+  double forwards = 0.0;
+  double backwards = 0.0;
   for (const proto::Action& action : schedule) {
     const Moment moment{Phase::TRAINING, step, action.micro_batch};
     switch (action.kind) {
       case proto::ActionKind::kForward:
         forward(moment, loss_sum);
+        ++forwards;
+        links_.control().on_computed(times_.forward_s() / forwards,
+                                     backwards > 0 ? times_.backward_s() / backwards : 0.0);
         break;
       case proto::ActionKind::kBackwardInput:
         backward_input(moment);
@@ -187,6 +194,7 @@ void TrainingLoop::run_schedule(std::uint64_t step, double& loss_sum) {
         shard_.backward_weight(action.micro_batch);
         times_.set_backward_s(times_.backward_s() + seconds_since(start));
         ++micro_batches_done_;
+        ++backwards;
         break;
       }
     }
@@ -241,45 +249,6 @@ void TrainingLoop::backward_input(const Moment& moment) {
   links_.send_input_gradients(moment, gradients);
 }
 
-void TrainingLoop::sum_tied_gradients(std::uint64_t step) {
-  // Uses on this stage first get a total of their own only where no other stage is involved: the
-  // order of the sum is that of the operators, whatever the split.
-  for (StageParameter& entry : stage_.parameters->parameters()) {
-    const proto::Parameter& parameter = stage_.graph.parameters[entry.index.value];
-    const auto tied = std::find_if(tied_.begin(), tied_.end(),
-                                   [&](const auto& t) { return t.parameter == entry.index; });
-    if (tied == tied_.end()) {
-      for (std::size_t use = 1; use < entry.uses.size(); ++use) {
-        entry.uses.front().gradient.add_(entry.uses[use].gradient);
-      }
-      continue;
-    }
-    const auto name_of = [&](proto::OperatorIndex op) {
-      return fmt::format("{}@{}", parameter.name, stage_.graph.operators[op.value].id);
-    };
-    for (const StageIndex other : tied->stages) {
-      if (other == stage_.stage) continue;
-      for (const ParameterUse& use : entry.uses) {
-        links_.send_tied_gradient(step, other, name_of(use.op), use.gradient.clone());
-      }
-    }
-    at::Tensor sum;
-    std::size_t local = 0;
-    for (std::uint32_t op = 0; op < stage_.graph.operators.size(); ++op) {
-      const proto::OperatorIndex index{op};
-      const auto& used = stage_.graph.operators[op].parameters;
-      if (std::find(used.begin(), used.end(), entry.index) == used.end()) continue;
-      const StageIndex where = stage_.plan.stage_of(index);
-      at::Tensor gradient =
-          where == stage_.stage
-              ? entry.uses[local++].gradient
-              : links_.receive_tied_gradient(step, where, name_of(index), parameter.shape);
-      sum = sum.defined() ? sum.add_(gradient) : gradient;  // ours was sent as a copy
-    }
-    if (!sum.is_same(entry.uses.front().gradient)) entry.uses.front().gradient.copy_(sum);
-  }
-}
-
 TrainingLoop::StepEnd TrainingLoop::agree(std::uint64_t step, double loss_sum) {
   const Moment moment{Phase::TRAINING, step, {}};
   const auto export_to = stage_.stage.value == 0 && hooks_.export_request
@@ -295,7 +264,7 @@ TrainingLoop::StepEnd TrainingLoop::agree(std::uint64_t step, double loss_sum) {
   mine.insert(mine.end(), of_links.begin(), of_links.end());
   const std::size_t first_norm = mine.size();
   for (const ParameterIndex parameter : owned_[stage_.stage.value]) {
-    mine.push_back(squared_norm(stage_.parameters->parameter(parameter).uses.front().gradient));
+    mine.push_back(squared_norm(tied_.total(stage_.parameters->parameter(parameter))));
   }
   links_.broadcast(moment, mine);
 
@@ -325,71 +294,6 @@ TrainingLoop::StepEnd TrainingLoop::agree(std::uint64_t step, double loss_sum) {
   return end;
 }
 
-void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms) {
-  // No stage has applied the step, so the forward passes can be repeated with every output watched.
-  constexpr double kNothing = -1.0;
-  std::vector<double> first{kNothing, kNothing};  // micro-batch, operator
-  for (std::uint32_t m = 0; m < stage_.plan.micro_batches; ++m) {
-    const Moment moment{Phase::DIAGNOSIS, step, proto::MicroBatchIndex{m}};
-    const auto inputs = inputs_of(moment, stage_.plan.micro_batch_size);
-    ExecutionPoint point;
-    point.seed = stage_.job.training().seed();
-    point.step = step;
-    point.first_sequence = std::uint64_t{m} * stage_.plan.micro_batch_size;
-    const auto result =
-        shard_.forward(moment.micro_batch, point, inputs, false,
-                       [&](proto::OperatorIndex op, const at::Tensor& out) {
-                         if (first[0] == kNothing && !at::isfinite(out).all().item<bool>()) {
-                           first = {static_cast<double>(m), static_cast<double>(op.value)};
-                         }
-                       });
-    links_.send_outputs(moment, result.outputs);
-  }
-  const Moment end{Phase::DIAGNOSIS, step, {}};
-  links_.broadcast(end, first);
-  for (std::uint32_t s = 0; s < stage_count(); ++s) {
-    if (s == stage_.stage.value) continue;
-    const auto theirs = links_.receive_numbers(end, StageIndex{s}, 2);
-    if (theirs[0] != kNothing && (first[0] == kNothing || theirs < first)) first = theirs;
-  }
-  std::string what = "the loss";
-  std::string where;
-  StageIndex owner{0};  // tells; the others only leave
-  if (first[0] != kNothing) {
-    const proto::OperatorIndex index{static_cast<std::uint32_t>(first[1])};
-    const auto& op = stage_.graph.operators[index.value];
-    owner = stage_.plan.stage_of(index);
-    where =
-        fmt::format("the first operator to produce it is '{}', in micro-batch {}", op.id, first[0]);
-  } else {
-    const auto bad =
-        std::find_if(norms.begin(), norms.end(), [](double n) { return !std::isfinite(n); });
-    what = "a gradient";
-    if (bad != norms.end()) {
-      owner = owner_of(ParameterIndex{static_cast<std::uint32_t>(bad - norms.begin())});
-    }
-    where = bad == norms.end()
-                ? "the sum of the gradient norms overflowed"
-                : fmt::format(
-                      "the forward pass was finite, the gradient of '{}' is not",
-                      stage_.graph.parameters[static_cast<std::size_t>(bad - norms.begin())].name);
-  }
-  if (owner != stage_.stage) {
-    throw proto::Failed(
-        {proto::ErrorKind::kLost, fmt::format("step {}: {} became NaN or infinite on stage {}",
-                                              step + 1, what, owner.value)});
-  }
-  const std::string advice = step == stage_.first_step && !stage_.job.model().from().empty()
-                                 ? fmt::format("check the weights in {}", stage_.job.model().from())
-                                 : "a lower learning rate, a longer warm-up or clip_norm may help";
-  const bool has_checkpoint =
-      step >= stage_.job.checkpoint().every() && stage_.job.checkpoint().every() > 0;
-  throw proto::Failed(
-      {proto::ErrorKind::kNumeric,
-       fmt::format("step {}: {} became NaN or infinite; {}; {}{}", step + 1, what, where, advice,
-                   has_checkpoint ? ", and the last checkpoint is sound" : "")});
-}
-
 double TrainingLoop::holdout_loss(std::uint64_t steps_done, Phase::Phase phase) {
   const std::uint64_t size = stage_.plan.micro_batch_size;
   const std::uint64_t count = (holdout_sequences_ + size - 1) / size;
@@ -402,7 +306,7 @@ double TrainingLoop::holdout_loss(std::uint64_t steps_done, Phase::Phase phase) 
     if (stage_.stage.value == 0 && !is_last() && m >= window) {
       Moment done = moment;
       done.micro_batch = proto::MicroBatchIndex{static_cast<std::uint32_t>(m - window)};
-      links_.receive_evaluated(done, last);
+      links_.receive_done(done, last);
     }
     ExecutionPoint point;
     point.training = false;
@@ -411,7 +315,7 @@ double TrainingLoop::holdout_loss(std::uint64_t steps_done, Phase::Phase phase) 
     links_.send_outputs(moment, result.outputs);
     if (!is_last()) continue;
     weighted_loss += result.loss.item<double>() * static_cast<double>(sequences);
-    if (stage_count() > 1 && m + window < count) links_.send_evaluated(moment, StageIndex{0});
+    if (stage_count() > 1 && m + window < count) links_.send_done(moment, StageIndex{0});
   }
   return weighted_loss / static_cast<double>(holdout_sequences_);
 }
@@ -436,8 +340,8 @@ void TrainingLoop::checkpoint(std::uint64_t steps_done) {
   if (checkpointed_ == steps_done) return;
   checkpointed_ = steps_done;
   StageSnapshot snapshot;
-  snapshot.info = {steps_done, stage_.job.training().seed(), cursor_, fingerprint(stage_.graph),
-                   stage_.job_id};
+  snapshot.info = {steps_done,    stage_.job.training().seed(), cursor_, fingerprint(stage_.graph),
+                   stage_.job_id, settings_of(stage_.job)};
   snapshot.place = {stage_.stage.value, stage_count()};
   const auto add = [&](StateRole role, const proto::Parameter& parameter,
                        const at::Tensor& tensor) {

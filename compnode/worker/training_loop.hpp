@@ -6,6 +6,7 @@
 #include "compnode/worker/data_feed.hpp"
 #include "compnode/worker/preparation.hpp"
 #include "compnode/worker/stage_links.hpp"
+#include "compnode/worker/tied_gradients.hpp"
 #include "proto/control.pb.h"
 
 #include <chrono>
@@ -48,7 +49,6 @@ class TrainingLoop {
   [[nodiscard]] std::vector<ValueTensor> inputs_of(const Moment& moment, std::int64_t sequences);
   void send_data(const Moment& moment, const DataFeed::Batch& batch);
 
-  void sum_tied_gradients(std::uint64_t step);
   [[nodiscard]] StepEnd agree(std::uint64_t step, double loss_sum);
   [[noreturn]] void diagnose(std::uint64_t step, const std::vector<double>& norms);
   // Mean over the held-out sequences, on the last stage; elsewhere meaningless.
@@ -71,9 +71,9 @@ class TrainingLoop {
   Shard shard_;
   std::optional<DataFeed> feed_;
   std::vector<std::vector<proto::ParameterIndex>> owned_;  // by stage: parameters it answers for
-  std::vector<proto::TiedParameter> tied_;
-  std::string export_folder_;   // of the latest request
-  std::uint32_t exports_ = 0;   // so far; tells their messages apart
+  TiedGradients tied_;
+  std::string export_folder_;  // of the latest request
+  std::uint32_t exports_ = 0;  // so far; tells their messages apart
   std::uint64_t cursor_ = 0;
   std::uint64_t holdout_sequences_ = 0;  // that evaluations use; known after the first step
   double compute_s_ = 0.0;

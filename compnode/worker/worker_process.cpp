@@ -181,7 +181,8 @@ void WorkerProcess::on_prepared() {
                       .from_scratch = job.model().from().empty(),
                       .steps = job.training().steps(),
                       .anneal = job.anneal(),
-                      .activation_bytes = stage_->precision == at::kFloat ? std::size_t{4} : std::size_t{2}},
+                      .activation_bytes =
+                          stage_->precision == at::kFloat ? std::size_t{4} : std::size_t{2}},
       .seed = job.training().seed()};
   options.send = [this](StageIndex to, wire::TensorHeader header, proto::Payload payload) {
     boost::asio::post(
@@ -197,6 +198,7 @@ void WorkerProcess::on_prepared() {
   event.mutable_ready()->set_endpoint(channel_->endpoint());
   event.mutable_ready()->set_public_key(tensor_keys_.public_key);
   event.mutable_ready()->set_first_step(stage_->first_step);
+  for (const std::string& note : stage_->notes) event.mutable_ready()->add_notes(note);
   send_event(std::move(event));
 }
 

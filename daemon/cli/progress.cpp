@@ -162,7 +162,7 @@ void Progress::show_state(const wire::JobStatus& status) {
       break;
     case wire::TRAINING:
       note(status.step() == 0 ? fmt::format("{}: training {} step{}", job_, status.steps(),
-                                             status.steps() == 1 ? "" : "s")
+                                            status.steps() == 1 ? "" : "s")
                               : fmt::format("{}: training from step {} to {}", job_,
                                             status.step() + 1, status.steps()));
       break;

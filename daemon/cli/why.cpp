@@ -30,8 +30,7 @@ std::string longest_wait(const wire::JobStatus& job, const wire::StepTimes& time
   const auto longest = std::ranges::max_element(
       times.waits(), {}, [](const wire::StepTimes::Wait& wait) { return wait.wait_s(); });
   if (longest == times.waits().end() || longest->wait_s() <= 0.0) return {};
-  return fmt::format("{} from {}", longest->direction(),
-                     node_of_stage(job, longest->from_stage()));
+  return fmt::format("{} from {}", longest->direction(), node_of_stage(job, longest->from_stage()));
 }
 
 std::string stages_text(const wire::JobStatus& job) {

@@ -144,13 +144,13 @@ const Table<wire::Checkpoint>& checkpoint_table() {
 const Table<wire::Pipeline>& pipeline_table() {
   static const Table<wire::Pipeline> table{
       "How micro-batches flow",
-      {{"schedule", Word{{"1f1b", "gpipe"}}, otherwise("1f1b"),
-        &wire::Pipeline::mutable_schedule,
+      {{"schedule", Word{{"1f1b", "gpipe"}}, otherwise("1f1b"), &wire::Pipeline::mutable_schedule,
         "`1f1b` bounds activation memory by the number of stages; `gpipe` runs all forwards "
         "first"},
        {"run_ahead", Integer{0, proto::kMaximumRunAhead}, otherwise("0"),
         &wire::Pipeline::set_run_ahead,
-        "`1f1b`: how many more micro-batches a stage may have in flight for each later one. A round "
+        "`1f1b`: how many more micro-batches a stage may have in flight for each later one. A "
+        "round "
         "trip and two transfers divided by the time per micro-batch hide them; each costs the "
         "activations of one micro-batch"}}};
   return table;
@@ -266,12 +266,14 @@ const Table<wire::Job>& job_table() {
        {"model", model_table(), required, &wire::Job::mutable_model, "what is trained"},
        {"data", data_table(), required, &wire::Job::mutable_data, "what it learns from"},
        {"training", training_table(), required, &wire::Job::mutable_training, "how it learns"},
-       {"pipeline", pipeline_table(), or_else("its defaults"),
-        &wire::Job::mutable_pipeline, "how micro-batches flow through the stages"},
-       {"compression", Text{"adaptive, dense, fixed(RUNG), uniform-topk(RATIO) or adatopk(RATIO)", is_compression},
+       {"pipeline", pipeline_table(), or_else("its defaults"), &wire::Job::mutable_pipeline,
+        "how micro-batches flow through the stages"},
+       {"compression",
+        Text{"adaptive, dense, fixed(RUNG), uniform-topk(RATIO) or adatopk(RATIO)", is_compression},
         otherwise("dense"), &wire::Job::mutable_compression,
         "what links carry: `dense` tensors; with `adaptive` the mildest rung of "
-        "`compression/format.md` that each link hides behind computation, always measured, and with "
+        "`compression/format.md` that each link hides behind computation, always measured, and "
+        "with "
         "`adaptive(distortion=X)` a relative squared error of at most X; one rung; one entry in "
         "RATIO; or FusionLLM's division of RATIO over the links"},
        {"anneal", Real{0.0, 1.0, false, true}, otherwise("0"), &wire::Job::set_anneal,

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 namespace longhaul::daemon {
 
@@ -52,6 +54,12 @@ void Job::on_ready(std::uint32_t stage, const wire::WorkerReady& ready, JobEffec
   status.set_step(ready.first_step());
   if (ready.first_step() > 0) {
     note(fmt::format("continues after step {}", ready.first_step()));
+  }
+  std::set<std::string> noted;  // stages that see the same folder say the same
+  for (const auto& stage_record : record_.stages()) {
+    for (const std::string& line : stage_record.ready().notes()) {
+      if (noted.insert(line).second) note("warning: " + line);
+    }
   }
   for (std::uint32_t i = 0; i < stages(); ++i) {
     record_.mutable_stages(static_cast<int>(i))->set_state(wire::StageRecord::RUNNING);

@@ -25,9 +25,9 @@ Result<void> check_data_nodes(const PlanningRequest& request) {
     if (std::ranges::find(request.known_nodes, name) != request.known_nodes.end()) continue;
     const std::vector<std::string_view> known(request.known_nodes.begin(),
                                               request.known_nodes.end());
-    return proto::configuration_error(
-        fmt::format("data.nodes: {} is no node of this fleet{}", proto::quoted(name),
-                    proto::did_you_mean(name, known)));
+    return proto::configuration_error(fmt::format("data.nodes: {} is no node of this fleet{}",
+                                                  proto::quoted(name),
+                                                  proto::did_you_mean(name, known)));
   }
   return {};
 }
@@ -41,10 +41,10 @@ Result<std::vector<wire::NodeInfo>> choose_nodes(const PlanningRequest& request)
   const std::size_t wanted = request.submission.nodes();
   const std::size_t free = request.free_nodes.size();
   if (free == 0 || wanted > free) {
-    auto message = wanted == 0 ? std::string("no node is free")
-                               : fmt::format("the job asks for {} node{}, {} {} free", wanted,
-                                             wanted == 1 ? "" : "s", free,
-                                             free == 1 ? "is" : "are");
+    auto message = wanted == 0
+                       ? std::string("no node is free")
+                       : fmt::format("the job asks for {} node{}, {} {} free", wanted,
+                                     wanted == 1 ? "" : "s", free, free == 1 ? "is" : "are");
     if (!request.not_free.empty()) {
       message += fmt::format(" ({})", fmt::join(request.not_free, ", "));
     }
@@ -54,8 +54,8 @@ Result<std::vector<wire::NodeInfo>> choose_nodes(const PlanningRequest& request)
   auto nodes = request.free_nodes;
   if (wanted != 0 && wanted < nodes.size()) {
     const auto& job = request.submission.job();
-    std::ranges::stable_partition(
-        nodes, [&](const auto& node) { return has_data(job, node.name()); });
+    std::ranges::stable_partition(nodes,
+                                  [&](const auto& node) { return has_data(job, node.name()); });
     nodes.resize(wanted);
   }
   return nodes;

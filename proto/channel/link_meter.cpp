@@ -103,8 +103,7 @@ void LinkMeter::end_window() {
   if (full > 0.0) {
     full_goodput_ = full;
   } else if (window_.fragments >= kEnoughFragments / 4) {
-    full_goodput_ =
-        std::max(rate(window_.all.bytes, window_.all.busy_s), kFading * full_goodput_);
+    full_goodput_ = std::max(rate(window_.all.bytes, window_.all.busy_s), kFading * full_goodput_);
   }
   windows_.push_back(window_);
   if (windows_.size() > kWindowsKept) windows_.pop_front();

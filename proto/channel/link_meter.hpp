@@ -14,12 +14,12 @@ struct LinkMeasure {
   double goodput = 0.0;  // bytes of payload per second while there was something to carry; 0: none
   // The traffic never filled the link for long enough to tell: it may be faster.
   bool lower_bound = true;
-  double spread = 0.0;         // standard deviation of the goodput over 20 ms, relative
-  double round_trip_s = 0.0;   // the least of the last seconds; 0: not known
-  double jitter_s = 0.0;       // mean deviation of the round trip (RFC 6298's RTTVAR)
-  double queueing_s = 0.0;     // mean wait of a fragment before its own transmission began
-  std::uint64_t bytes = 0;     // of the windows that the figures are from
-  double busy_s = 0.0;         // in which these were carried
+  double spread = 0.0;        // standard deviation of the goodput over 20 ms, relative
+  double round_trip_s = 0.0;  // the least of the last seconds; 0: not known
+  double jitter_s = 0.0;      // mean deviation of the round trip (RFC 6298's RTTVAR)
+  double queueing_s = 0.0;    // mean wait of a fragment before its own transmission began
+  std::uint64_t bytes = 0;    // of the windows that the figures are from
+  double busy_s = 0.0;        // in which these were carried
 };
 
 // The least of the values of the last 10 to 20 seconds.
@@ -82,8 +82,8 @@ class LinkMeter {
   RecentLeast round_trips_;
   double smoothed_round_trip_s_ = 0.0;
   double jitter_s_ = 0.0;
-  Traffic group_;  // not yet 20 ms of it
-  Traffic run_;    // since the last pause, or since the window began
+  Traffic group_;              // not yet 20 ms of it
+  Traffic run_;                // since the last pause, or since the window began
   double run_lasted_s_ = 0.0;  // since the last pause
   Window window_;
   std::deque<Window> windows_;  // ended, latest last

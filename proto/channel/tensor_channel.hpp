@@ -94,8 +94,9 @@ class TensorChannel {
   [[nodiscard]] Result<void> dial(StageIndex peer, const std::string& endpoint,
                                   const std::string& public_key);
 
-  // Fills in epoch, sequence and from_stage. Requires a linked peer. Never blocks and never refuses:
-  // what credit and network do not take at once waits, in order, in the payload's own memory.
+  // Fills in epoch, sequence and from_stage. Requires a linked peer. Never blocks and never
+  // refuses: what credit and network do not take at once waits, in order, in the payload's own
+  // memory.
   void send(StageIndex peer, wire::TensorHeader header, Payload payload);
 
   // A message of this many payload bytes that on_message gave is used, or thrown away: the peer may

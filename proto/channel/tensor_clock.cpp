@@ -70,8 +70,8 @@ void TensorSockets::check_time(TensorLink& link, std::int64_t now) {
   if (status.up && now - status.heard_us > kSilenceUs) {
     on_lane_down(link, kStatusLane);
     if (status.dialler) {
-      status.dialler->abandon(fmt::format("{} has been silent for {} s", link.endpoint,
-                                          kSilenceUs / 1'000'000));
+      status.dialler->abandon(
+          fmt::format("{} has been silent for {} s", link.endpoint, kSilenceUs / 1'000'000));
     }
   }
   if (link.complete()) return;

@@ -62,8 +62,8 @@ Result<void> TensorLink::check(const wire::Introduction& theirs) {
                     ends.peer.value, theirs.epoch(), ends.self.value, ends.epoch.value)};
   }
   if (theirs.lane() >= lanes.size()) {
-    return broken(fmt::format("introduced connection {} of at most {}", theirs.lane(),
-                              lanes.size() - 1));
+    return broken(
+        fmt::format("introduced connection {} of at most {}", theirs.lane(), lanes.size() - 1));
   }
   if (their_session && *their_session != theirs.session()) {
     return Error{ErrorKind::kLost,

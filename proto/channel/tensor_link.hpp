@@ -27,10 +27,10 @@ struct LinkEnds {
 
 // One connection, and the one that replaces it when it is lost.
 struct LaneConnection {
-  bool up = false;             // introduced and answered
-  std::uint64_t number = 0;    // of the connection: introductions so far
-  bool disconnected = false;   // what arrived before that is still to be read
-  std::int64_t heard_us = 0;   // when a frame came last
+  bool up = false;                          // introduced and answered
+  std::uint64_t number = 0;                 // of the connection: introductions so far
+  bool disconnected = false;                // what arrived before that is still to be read
+  std::int64_t heard_us = 0;                // when a frame came last
   std::unique_ptr<DiallingSocket> dialler;  // this side dials
   std::string routing_id;                   // the other side dials: its connection
   int descriptor = -1;
@@ -71,7 +71,7 @@ struct TensorLink {
   std::uint64_t session;
   std::optional<std::uint64_t> their_session;
   std::uint32_t their_wanted_lanes = 1;
-  std::string obstacle;             // why there is no connection, if that is known
+  std::string obstacle;              // why there is no connection, if that is known
   std::int64_t incomplete_since_us;  // while complete() does not hold
   std::int64_t status_sent_us = 0;
 

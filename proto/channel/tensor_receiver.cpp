@@ -38,9 +38,9 @@ Error TensorReceiver::refused(const wire::Fragment& piece, const std::string& wh
     return {ErrorKind::kInternal,
             fmt::format("stage {}, message {}: {}", peer_.value, piece.sequence(), what)};
   }
-  return {ErrorKind::kInternal,
-          fmt::format("stage {}, step {}, micro-batch {}, tensor {}: {}", peer_.value,
-                      header->step() + 1, header->micro_batch(), proto::quoted(header->name()), what)};
+  return {ErrorKind::kInternal, fmt::format("stage {}, step {}, micro-batch {}, tensor {}: {}",
+                                            peer_.value, header->step() + 1, header->micro_batch(),
+                                            proto::quoted(header->name()), what)};
 }
 
 Result<void> TensorReceiver::check_header(const wire::Fragment& piece) const {
@@ -66,9 +66,8 @@ Result<TensorReceiver::Assembly*> TensorReceiver::assembly_of(const wire::Fragme
   const auto found = arriving_.find(piece.sequence());
   if (found != arriving_.end()) {
     if (found->second.payload_bytes != piece.payload_bytes()) {
-      return refused(piece,
-                     fmt::format("a payload of {} bytes, which had {}", piece.payload_bytes(),
-                                 found->second.payload_bytes));
+      return refused(piece, fmt::format("a payload of {} bytes, which had {}",
+                                        piece.payload_bytes(), found->second.payload_bytes));
     }
     return &found->second;
   }
@@ -77,8 +76,8 @@ Result<TensorReceiver::Assembly*> TensorReceiver::assembly_of(const wire::Fragme
                                       piece.payload_bytes(), limits_.max_payload_bytes));
   }
   if (piece.sequence() - next_ > kMaxMessagesAhead) {
-    return refused(piece, fmt::format("message {} is far ahead of message {}", piece.sequence(),
-                                      next_));
+    return refused(piece,
+                   fmt::format("message {} is far ahead of message {}", piece.sequence(), next_));
   }
   // A message is begun while there is any credit, so that the last one may go beyond it. Which that
   // is cannot be told, where others overtook it: not more than the largest, at any rate.
@@ -112,8 +111,8 @@ Result<void> TensorReceiver::place(Assembly& assembly, std::uint64_t offset,
 }
 
 Result<void> TensorReceiver::on_fragment(std::uint32_t number, wire::Fragment header,
-                                         std::shared_ptr<zmq::message_t> piece,
-                                         std::int64_t now_us, std::vector<Message>& complete) {
+                                         std::shared_ptr<zmq::message_t> piece, std::int64_t now_us,
+                                         std::vector<Message>& complete) {
   Lane& lane = lanes_.at(number);
   LONGHAUL_ASSERT(lane.up);
   ++lane.received;
@@ -123,8 +122,8 @@ Result<void> TensorReceiver::on_fragment(std::uint32_t number, wire::Fragment he
   const std::uint64_t offset = header.offset();
   const std::uint64_t bytes = piece->size();
   if (offset > header.payload_bytes() || bytes > header.payload_bytes() - offset) {
-    return refused(header, fmt::format("a piece of {} bytes at {} in a payload of {}", bytes, offset,
-                                       header.payload_bytes()));
+    return refused(header, fmt::format("a piece of {} bytes at {} in a payload of {}", bytes,
+                                       offset, header.payload_bytes()));
   }
   if (bytes == 0 && header.payload_bytes() != 0) return refused(header, "an empty piece");
   if (header.has_header() != (offset == 0)) {

@@ -30,7 +30,11 @@ class TensorReceiver {
   };
 
   TensorReceiver(StageIndex peer, PlanEpoch epoch, Limits limits, PayloadMemory& memory)
-      : peer_(peer), epoch_(epoch), limits_(limits), memory_(&memory), lanes_(limits.max_lanes + 1) {}
+      : peer_(peer),
+        epoch_(epoch),
+        limits_(limits),
+        memory_(&memory),
+        lanes_(limits.max_lanes + 1) {}
 
   // From now on this connection is the lane's.
   void lane_up(std::uint32_t lane, std::uint64_t connection);
@@ -38,13 +42,15 @@ class TensorReceiver {
   // A piece that came on a lane's connection. What it completes is appended to `complete`, in the
   // order of sending. An error: the peer breaks the rules; it names the tensor where it is known.
   [[nodiscard]] Result<void> on_fragment(std::uint32_t lane, wire::Fragment header,
-                                         std::shared_ptr<zmq::message_t> piece,
-                                         std::int64_t now_us, std::vector<Message>& complete);
+                                         std::shared_ptr<zmq::message_t> piece, std::int64_t now_us,
+                                         std::vector<Message>& complete);
 
   // A frame on lane 0.
   void on_status_frame(std::int64_t sent_us, std::int64_t now_us);
   // The messages of these payload bytes were used.
-  void on_used(std::uint64_t payload_bytes) { used_bytes_ += payload_bytes + kMessageOverheadBytes; }
+  void on_used(std::uint64_t payload_bytes) {
+    used_bytes_ += payload_bytes + kMessageOverheadBytes;
+  }
 
   // What to tell the peer; nothing of it is told twice but for totals.
   [[nodiscard]] wire::LinkStatus status(std::int64_t now_us);
@@ -62,7 +68,7 @@ class TensorReceiver {
     std::optional<wire::TensorHeader> header;
     std::uint64_t payload_bytes = 0;
     std::uint64_t arrived_bytes = 0;
-    bool any = false;                              // a piece, maybe an empty one
+    bool any = false;                               // a piece, maybe an empty one
     std::map<std::uint64_t, std::uint64_t> pieces;  // offset to length
     std::shared_ptr<std::byte> gathered;
     Payload whole;  // where one piece is the payload

@@ -101,7 +101,8 @@ std::optional<TensorSender::Piece> TensorSender::next_piece() {
   // The rest in one piece where less than half a piece would remain.
   const std::uint64_t whole = piece_bytes();
   const std::uint64_t left = size - piece.offset;
-  piece.bytes = left <= whole + whole / 2 ? std::min<std::uint64_t>(left, kMaxFragmentBytes) : whole;
+  piece.bytes =
+      left <= whole + whole / 2 ? std::min<std::uint64_t>(left, kMaxFragmentBytes) : whole;
   piece.checksum = checksum(message->payload.bytes.subspan(piece.offset, piece.bytes));
   message->next_offset += piece.bytes;
   if (message->next_offset == size) waiting_.pop_front();
@@ -192,8 +193,8 @@ void TensorSender::consider_lanes(std::int64_t now_us) {
     return;
   }
   const std::int64_t lasted_us = now_us - trial_.began_us;
-  const auto needed_us = static_cast<std::int64_t>(
-      std::max(static_cast<double>(kTrialUs), kTrialRoundTrips * static_cast<double>(round_trip_us)));
+  const auto needed_us = static_cast<std::int64_t>(std::max(
+      static_cast<double>(kTrialUs), kTrialRoundTrips * static_cast<double>(round_trip_us)));
   if (lasted_us < needed_us) return;
   const double goodput = static_cast<double>(acknowledged_bytes_ - trial_.bytes_before) /
                          (static_cast<double>(lasted_us) * 1e-6);

@@ -91,7 +91,7 @@ class TensorSender {
   [[nodiscard]] bool saturated() const { return !waiting_.empty() || !again_.empty(); }
 
   std::uint32_t max_lanes_;
-  std::vector<Lane> lanes_;  // 0 is not for fragments
+  std::vector<Lane> lanes_;                       // 0 is not for fragments
   std::deque<std::shared_ptr<Message>> waiting_;  // the first may be half on its way
   std::deque<Piece> again_;                       // lost with a connection, or never taken by it
   std::uint64_t in_flight_ = 0;

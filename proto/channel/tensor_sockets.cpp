@@ -140,9 +140,10 @@ Result<void> TensorSockets::dial_lane(TensorLink& link, std::uint32_t lane) {
             .heartbeat = false,
             .redial_after_refusal = kRedialAfter,
             .fresh_after_loss = true,
-            .on_connection = [this, &link, lane](bool connected, const std::string& reason) {
-              on_dialled(link, lane, connected, reason);
-            },
+            .on_connection =
+                [this, &link, lane](bool connected, const std::string& reason) {
+                  on_dialled(link, lane, connected, reason);
+                },
             .on_turn = [this, &link, lane] { return dialling_turn(link, lane); }});
   } catch (const zmq::error_t& error) {
     return Error{ErrorKind::kResource,
@@ -153,8 +154,8 @@ Result<void> TensorSockets::dial_lane(TensorLink& link, std::uint32_t lane) {
 
 void TensorSockets::dial_wanted_lanes(TensorLink& link) {
   if (link.endpoint.empty()) return;  // the other side dials
-  const std::uint32_t wanted = std::min(
-      std::max(link.sender.wanted_lanes(), link.their_wanted_lanes), options_.max_lanes);
+  const std::uint32_t wanted =
+      std::min(std::max(link.sender.wanted_lanes(), link.their_wanted_lanes), options_.max_lanes);
   for (std::uint32_t lane = 1; lane <= wanted; ++lane) {
     if (link.lanes[lane].dialler) continue;
     // Without more connections the link goes on with those that it has.
@@ -250,7 +251,8 @@ bool TensorSockets::accepting_turn() {
 bool TensorSockets::dialling_turn(TensorLink& link, std::uint32_t lane) {
   bool left = true;
   for (int received = 0; left && received < kFramesPerTurn; ++received) {
-    std::optional<IncomingFrames> frames = receive_frames(link.lanes[lane].dialler->socket(), false);
+    std::optional<IncomingFrames> frames =
+        receive_frames(link.lanes[lane].dialler->socket(), false);
     left = frames.has_value();
     if (frames) on_frames(link, lane, std::move(*frames));
   }
@@ -307,11 +309,11 @@ void TensorSockets::on_accepted_frames(IncomingFrames frames) {
   if (by_key == by_key_.end()) return;
   TensorLink& link = links_.at(by_key->second);
   const auto known = by_routing_id_.find(frames.routing_id);
-  if (known != by_routing_id_.end()) return on_frames(link, known->second.second, std::move(frames));
+  if (known != by_routing_id_.end())
+    return on_frames(link, known->second.second, std::move(frames));
   // A connection says first whose it is. One that does not is what ZeroMQ left of a lost one.
   if (link.state == State::kLost || !frames.frame || frames.piece) return;
-  const auto frame =
-      link_frame_from_wire({frames.frame->data<std::byte>(), frames.frame->size()});
+  const auto frame = link_frame_from_wire({frames.frame->data<std::byte>(), frames.frame->size()});
   if (frame.has_error()) {
     return lose(link, with_context(fmt::format("stage {}", link.ends.peer.value), frame.error()));
   }
@@ -438,7 +440,8 @@ void TensorSockets::lose(TensorLink& link, Error error) {
 }
 
 void TensorSockets::when_acknowledged(milliseconds patience, std::function<void()> done) {
-  farewell_ = Farewell{monotonic_us() + std::chrono::microseconds(patience).count(), std::move(done)};
+  farewell_ =
+      Farewell{monotonic_us() + std::chrono::microseconds(patience).count(), std::move(done)};
   later([this] { say_farewell(); });
 }
 

@@ -18,7 +18,7 @@ class Commands(FakeWorkerTest):
             with self.subTest(arguments):
                 done = self.call(*arguments)
                 self.assertEqual(done.code, 2, str(done))
-                self.assertNotEqual(done.err, "")
+                self.assertEqual(len(done.err.splitlines()), 1, str(done))
 
     def test_help_and_version_exit_with_0(self):
         for arguments in (("--help",), ("run", "--help"), ("job", "watch", "--help")):

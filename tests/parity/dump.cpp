@@ -125,18 +125,21 @@ void dump_gradients(PreparedStage& stage, const DataFeed& feed, Dump& dump) {
 
 void train_and_dump(PreparedStage& stage, Dump& dump) {
   StageLinks links(stage.graph, stage.plan,
-                   {.self = stage.stage, .device = stage.device, .precision = stage.precision,
+                   {.self = stage.stage,
+                    .device = stage.device,
+                    .precision = stage.precision,
                     .shapes = stage.shapes});
   std::vector<double> losses;
   std::vector<double> norms;
   std::vector<double> rates;
   TrainingLoop loop(stage, links,
-                    {.report = [&](const wire::WorkerEvent& event) {
-                       if (!event.has_step()) return;
-                       losses.push_back(event.step().loss());
-                       norms.push_back(event.step().gradient_norm());
-                       rates.push_back(event.step().learning_rate());
-                     },
+                    {.report =
+                         [&](const wire::WorkerEvent& event) {
+                           if (!event.has_step()) return;
+                           losses.push_back(event.step().loss());
+                           norms.push_back(event.step().gradient_norm());
+                           rates.push_back(event.step().learning_rate());
+                         },
                      .export_request = {}});
   loop.run();
   dump.add("loss", losses);
@@ -150,8 +153,7 @@ void train_and_dump(PreparedStage& stage, Dump& dump) {
 void run(const std::filesystem::path& job_file, const std::filesystem::path& folder) {
   set_compute_threads(1);
   const auto stage = prepare(assignment_of(job_file)).value();
-  const DataFeed feed(*stage->data,
-                      {stage->job.training().seed(), stage->plan.micro_batch_size});
+  const DataFeed feed(*stage->data, {stage->job.training().seed(), stage->plan.micro_batch_size});
   Dump dump;
   std::filesystem::create_directories(folder);
   export_initial(*stage, folder / "initial");

@@ -54,6 +54,19 @@ class BadInput(SystemTest):
         done = self.call("run", "nowhere.yaml", "--nodes", 2)
         self.assertEqual((done.code, len(done.err.splitlines())), (2, 1), str(done))
 
+    def test_usage_errors_take_one_line(self):
+        for program, arguments, words in (
+                ("longhaul", ("run",), ("job", "longhaul run --help")),
+                ("longhaul", (), ("longhaul --help",)),
+                ("longhaul", ("node", "list", "--redy", "2"), ("--redy", "longhaul node list --help")),
+                ("longhaul-coordinator", ("--nonsense",), ("longhaul-coordinator --help",)),
+                ("longhaul-compnode", ("--nonsense",), ("longhaul-compnode --help",)),
+                ("longhaul-worker", (), ("longhaul --help",))):
+            done = self.call(*arguments, program=program)
+            self.assertEqual((done.code, len(done.err.splitlines())), (2, 1), str(done))
+            for word in words:
+                self.assertIn(word, done.err)
+
     def test_tokens_outside_the_vocabulary(self):
         job = self.job()
         job["data"]["train"] = [self.write_tokens(vocabulary=300)]

@@ -85,6 +85,18 @@ class Fleet(FleetTest):
         self.assertEqual(len(losses), 400, "no committed step is lost")
         self.stop([*nodes, again])
 
+    def test_waiting_for_nodes_says_so(self):
+        coordinator, nodes = self.start_fleet()
+        done = self.call("--config", "client.yaml", "node", "list", "--ready", self.NODES)
+        self.assertEqual((done.code, done.err), (0, ""), str(done))
+        more = self.NODES + 1
+        done = self.call("--config", "client.yaml", "node", "list", "--ready", more, "--timeout", 1)
+        self.assertEqual(done.code, 1, str(done))
+        waiting, failed = done.err.splitlines()
+        self.assertIn(f"until {more} nodes are ready; now {self.NODES} of {self.NODES} are", waiting)
+        self.assertIn("1 s", failed)
+        self.stop([*nodes, coordinator])
+
     def test_a_stranger_is_not_let_in(self):
         coordinator, nodes = self.start_fleet()
         self.call("keys", "new", "stranger.key")

@@ -49,6 +49,27 @@ class Resume(SystemTest):
         self.assert_close(other["losses"], self.expected["losses"][other["first_step"] - 1:], 1e-6)
         self.assert_close([other["eval_loss"]], [self.expected["eval_loss"]], 1e-6)
 
+    def test_what_differs_from_the_checkpoint_is_said(self):
+        job = self.job(steps=8) | {"checkpoint": {"every": 4, "directory": "first"}}
+        self.run_job(job, nodes=2, name="first")
+        same = job | {"checkpoint": {"every": 0}, "training": job["training"] | {"steps": 8}}
+        done = self.call("run", self.write_job(same), "--nodes", 2, "--resume", "first")
+        self.assertEqual((done.code, done.err), (0, ""), str(done))
+
+        damaged = self.folder / "first/step-00000008/stage-1-of-2.safetensors"
+        content = bytearray(damaged.read_bytes())
+        content[-5] ^= 1
+        damaged.write_bytes(content)
+        changed = same | {"training": job["training"] | {"batch": 16, "clip_norm": 0.25}}
+        done = self.call("run", self.write_job(changed), "--nodes", 2, "--resume", "first")
+        self.assertEqual(done.code, 0, str(done))
+        skipped, settings = done.err.splitlines()
+        for words in ("warning", str(damaged), "checksum", "first/step-00000004"):
+            self.assertIn(words, skipped)
+        for words in ("warning", "training.batch was 8, is 16", "training.clip_norm was 0.5, is 0.25"):
+            self.assertIn(words, settings)
+        self.assertEqual(settings.count(" was "), 3, "one of them 'was made'")
+
     def test_a_damaged_checkpoint_is_refused(self):
         self.kill_a_run()
         for file in (self.folder / "checkpoints").rglob("*.safetensors"):

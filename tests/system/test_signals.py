@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """However a run ends, it leaves no process and no temporary file, and says why."""
+import fcntl
 import os
+import select
 import signal
+import struct
+import termios
+import time
 import unittest
 
 from longhaul import SystemTest
@@ -39,6 +44,26 @@ class Signals(SystemTest):
         done = running.finish()
         self.assertNotEqual(done.code, 0, str(done))
         self.assert_nothing_left()
+
+    def test_a_reader_that_stalls_does_not_keep_a_run_from_stopping(self):
+        running = self.running()
+        pipe = running.process.stdout.fileno()
+        room = fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 8192)
+        deadline = time.monotonic() + 30
+        while self.unread(pipe) <= room // 2:  # then it has begun the pipe's last page
+            self.assertLess(time.monotonic(), deadline)
+            select.select([], [], [], 0.01)
+        running.process.terminate()
+        running.process.wait(timeout=30)
+        done = running.finish()
+        self.assertEqual(done.code, 1, str(done))
+        self.assertEqual(len(done.err.splitlines()), 1, str(done))
+        self.assertIn("SIGTERM", done.err)
+        self.assert_nothing_left()
+
+    @staticmethod
+    def unread(descriptor):
+        return struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0]
 
     def test_a_killed_child_fails_the_run_with_its_reason(self):
         for program, words in (("longhaul-worker", ("SIGKILL",)), ("longhaul-compnode", ()),

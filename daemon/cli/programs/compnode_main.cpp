@@ -116,7 +116,7 @@ int main(int argc, char** argv) {
     }
     return serve(*configuration, worker);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kUsage;
+    return usage(kProgram, app, error);
   } catch (const std::exception& error) {
     print_error(kProgram, error.what());
     return kFailed;

@@ -69,7 +69,7 @@ int main(int argc, char** argv) {
     }
     return serve(*configuration);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kUsage;
+    return usage(kProgram, app, error);
   } catch (const proto::Failed& failed) {
     print_error(kProgram, failed.what());
     return kFailed;

@@ -3,6 +3,8 @@
 
 #include "daemon/configuration/printable.hpp"
 
+#include <CLI/CLI.hpp>
+
 #include <cstdio>
 #include <string>
 
@@ -38,6 +40,18 @@ void print_error(std::string_view program, std::string_view message) {
 int fail(std::string_view program, const proto::Error& error) {
   print_error(program, error.message);
   return exit_code(error);
+}
+
+int usage(std::string_view program, const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == 0) return app.exit(error);
+  std::string command(program);
+  const CLI::App* at = &app;
+  while (!at->get_subcommands().empty()) {
+    at = at->get_subcommands().front();
+    command += " " + at->get_name();
+  }
+  print_error(program, std::string(error.what()) + "; see `" + command + " --help`");
+  return kUsage;
 }
 
 }  // namespace longhaul::daemon

@@ -6,6 +6,11 @@
 
 #include <string_view>
 
+namespace CLI {
+class App;
+class ParseError;
+}  // namespace CLI
+
 namespace longhaul::daemon {
 
 inline constexpr int kDone = 0;
@@ -21,5 +26,8 @@ inline constexpr int kUsage = 2;  // usage, configuration, too few resources to 
 // "longhaul: message" as one line.
 void print_error(std::string_view program, std::string_view message);
 int fail(std::string_view program, const proto::Error& error);  // prints, returns its exit code
+// Ends a command line that was not parsed to its end: prints the help or the version where they
+// were asked for, else what is wrong. Returns the exit code.
+int usage(std::string_view program, const CLI::App& app, const CLI::ParseError& error);
 
 }  // namespace longhaul::daemon

@@ -144,8 +144,8 @@ void add_job_commands(CommandLine& line) {
     return added;
   };
   with_id("show", "one job: state, plan, stages and links", show);
-  add(line.app, line, options, "why", "where a job's time goes, and why its links carry what they do",
-      why)
+  add(line.app, line, options, "why",
+      "where a job's time goes, and why its links carry what they do", why)
       ->add_option("job", options->id, "the job's id, as job-7")
       ->required()
       ->type_name("ID");

@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
     line.app.parse(argc, argv);
     return line.action();
   } catch (const CLI::ParseError& error) {
-    return line.app.exit(error) == 0 ? kDone : kUsage;
+    return usage(kLonghaul, line.app, error);
   } catch (const std::exception& error) {
     print_error(kLonghaul, error.what());
     return kFailed;

@@ -5,6 +5,9 @@
 #include "daemon/cli/tables.hpp"
 #include "daemon/host/clock.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <memory>
@@ -26,11 +29,37 @@ TableOptions table(bool json) {
           .now_unix_ms = SystemClock().unix_ms()};
 }
 
+// Says what is waited for, unless nothing has to be.
+proto::Result<void> announce_wait(const CommandLine& line, const NodeOptions& options) {
+  wire::Envelope message;
+  message.mutable_list_nodes();
+  const auto now =
+      ask_coordinator(line.config, std::move(message),
+                      {.deadline = std::chrono::seconds(std::min(options.timeout_s, 5U))});
+  if (!now && now.error().kind == proto::ErrorKind::kConfiguration) return now.error();
+  if (!now) {
+    print_error(kLonghaul, fmt::format("waiting up to {} s for {} ready nodes: {}",
+                                       options.timeout_s, options.ready, now.error().message));
+    return {};
+  }
+  const auto ready = std::ranges::count(now->node_list().nodes(), wire::READY,
+                                        [](const auto& node) { return node.state(); });
+  if (static_cast<std::uint64_t>(ready) < options.ready) {
+    print_error(kLonghaul, fmt::format("waiting up to {} s until {} nodes are ready; now {} of {} "
+                                       "are",
+                                       options.timeout_s, options.ready, ready,
+                                       now->node_list().nodes_size()));
+  }
+  return {};
+}
+
 int list(const CommandLine& line, const NodeOptions& options) {
   wire::Envelope message;
   message.mutable_list_nodes()->set_ready(options.ready);
   Patience patience;
   if (options.ready > 0) {
+    const auto announced = announce_wait(line, options);
+    if (!announced) return fail(kLonghaul, announced.error());
     patience = {.deadline = std::chrono::seconds(options.timeout_s), .for_connection = true};
   }
   const auto answer = ask_coordinator(line.config, std::move(message), patience);
@@ -60,16 +89,14 @@ void add_node_commands(CommandLine& line) {
   list_command->add_option("--timeout", options->timeout_s, "seconds to wait with --ready")
       ->capture_default_str();
   add_json_option(*list_command, options->json);
-  list_command->callback([&line, options] {
-    line.action = [&line, options] { return list(line, *options); };
-  });
+  list_command->callback(
+      [&line, options] { line.action = [&line, options] { return list(line, *options); }; });
 
   auto* show_command = node->add_subcommand("show", "one node");
   show_command->add_option("name", options->name, "the node's name")->required();
   add_json_option(*show_command, options->json);
-  show_command->callback([&line, options] {
-    line.action = [&line, options] { return show(line, *options); };
-  });
+  show_command->callback(
+      [&line, options] { line.action = [&line, options] { return show(line, *options); }; });
 }
 
 }  // namespace longhaul::daemon

@@ -8,8 +8,6 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -31,7 +29,8 @@ RunSession::RunSession(Options options)
       progress_({.style = options_.style,
                  .write = [this](std::string_view text) { write(text); },
                  .width = [] { return terminal_width(STDOUT_FILENO); }}),
-      cancel_deadline_(loop_) {}
+      cancel_deadline_(loop_),
+      output_(STDOUT_FILENO) {}
 
 int RunSession::run() {
   signals_.emplace(loop_, [this](const std::string& name) { on_stop_signal(name); });
@@ -195,6 +194,7 @@ void RunSession::on_event(const wire::JobEvent& event) {
 void RunSession::on_stop_signal(const std::string& name) {
   const bool again = !stop_signal_.empty() || code_;
   stop_signal_ = name;
+  output_.stop_waiting();
   if (preflight_) preflight_->signal(SIGKILL);
   if (again && fleet_) fleet_->kill();  // the user has no patience
   if (again || job_id_.empty()) {
@@ -213,9 +213,7 @@ void RunSession::on_stop_signal(const std::string& name) {
 }
 
 void RunSession::write(std::string_view text) {
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
-                       std::fflush(stdout) == 0;
-  if (written || output_is_broken_) return;
+  if (output_is_broken_ || output_.write(text)) return;
   output_is_broken_ = true;  // nobody reads any more, as after `| head`
   boost::asio::post(loop_, [this] { on_stop_signal("a closed output"); });
 }

@@ -1,6 +1,7 @@
 // One `longhaul run`: fleet up, job submitted and watched, fleet down, whatever happens.
 #pragma once
 
+#include "daemon/cli/output.hpp"
 #include "daemon/cli/programs/coordinator_client.hpp"
 #include "daemon/cli/programs/local_fleet.hpp"
 #include "daemon/cli/programs/signals.hpp"
@@ -65,6 +66,7 @@ class RunSession {
   bool has_trained_ = false;
   bool has_checkpoint_ = false;
   std::string not_exported_;  // why
+  Output output_;
   bool output_is_broken_ = false;
   std::optional<int> code_;  // set once the end has begun
   std::string error_;

@@ -1,6 +1,7 @@
 // Follows one job over a connection that may come and go.
 #include "daemon/cli/programs/watch.hpp"
 
+#include "daemon/cli/output.hpp"
 #include "daemon/cli/programs/commands.hpp"
 #include "daemon/cli/programs/coordinator_client.hpp"
 #include "daemon/cli/programs/exit_code.hpp"
@@ -9,7 +10,6 @@
 #include "daemon/cli/summary.hpp"
 #include "proto/channel/context.hpp"
 
-#include <cstdio>
 #include <optional>
 
 #include <unistd.h>
@@ -23,6 +23,7 @@ constexpr std::chrono::milliseconds kDeadline{15'000};
 struct Watch {
   WatchOptions options;
   boost::asio::io_context loop;
+  Output output{STDOUT_FILENO};
   Progress progress;
   Summary summary;
   bool has_trained = false;
@@ -34,8 +35,7 @@ struct Watch {
         progress({.style = choose_progress_style(given.json, STDOUT_FILENO),
                   .write =
                       [this](std::string_view text) {
-                        std::fwrite(text.data(), 1, text.size(), stdout);
-                        if (std::fflush(stdout) != 0) end(kFailed, "nobody reads the output");
+                        if (!output.write(text)) end(kFailed, "nobody reads the output");
                       },
                   .width = [] { return terminal_width(STDOUT_FILENO); }}) {}
 
@@ -75,6 +75,7 @@ int watch_job(const ClientConfiguration& configuration, const WatchOptions& opti
       context.zmq(), watch.loop, {.coordinator = configuration.coordinator, .keys = *keys});
   if (!client) return fail(kLonghaul, client.error());
   const StopSignals signals(watch.loop, [&](const std::string& name) {
+    watch.output.stop_waiting();
     watch.end(kFailed, "stopped by " + name + "; the job goes on");
   });
   // Asked first, so that a coordinator out of reach or a job that is not there is told at once.

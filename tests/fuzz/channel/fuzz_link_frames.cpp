@@ -1,6 +1,6 @@
-// What a peer that was let in sends on a link: refused, or whole messages in order within the bounds
-// that the receiver relies on. Input: for each frame one byte of lane, two bytes of the frame's
-// length, two of the piece's, little endian, and both.
+// What a peer that was let in sends on a link: refused, or whole messages in order within the
+// bounds that the receiver relies on. Input: for each frame one byte of lane, two bytes of the
+// frame's length, two of the piece's, little endian, and both.
 #include "proto/channel/tensor_receiver.hpp"
 #include "proto/channel/tensor_sender.hpp"
 
@@ -39,11 +39,11 @@ void check(const wire::TensorHeader& header) {
 
 struct Link {
   PayloadMemory memory;
-  TensorReceiver receiver{StageIndex{1}, PlanEpoch{7},
-                          {.max_payload_bytes = kMostPayload,
-                           .credit_bytes = kCredit,
-                           .max_lanes = kLanes},
-                          memory};
+  TensorReceiver receiver{
+      StageIndex{1},
+      PlanEpoch{7},
+      {.max_payload_bytes = kMostPayload, .credit_bytes = kCredit, .max_lanes = kLanes},
+      memory};
   TensorSender sender{kLanes};
   std::uint64_t next = 0;
   std::int64_t now_us = 1;
@@ -62,7 +62,8 @@ struct Link {
     }
   }
 
-  bool take(std::uint32_t lane, std::span<const std::byte> frame, std::span<const std::byte> piece) {
+  bool take(std::uint32_t lane, std::span<const std::byte> frame,
+            std::span<const std::byte> piece) {
     auto parsed = link_frame_from_wire(frame);
     if (!parsed) return false;
     now_us += 100;

@@ -49,8 +49,7 @@ struct Pipe : std::enable_shared_from_this<Pipe> {
 class TcpRelay::Impl : public std::enable_shared_from_this<Impl> {
  public:
   Impl(boost::asio::io_context& loop, const std::string& endpoint)
-      : loop_(loop),
-        acceptor_(loop, {boost::asio::ip::address_v4::loopback(), 0}) {
+      : loop_(loop), acceptor_(loop, {boost::asio::ip::address_v4::loopback(), 0}) {
     std::uint16_t port = 0;
     const std::string text = endpoint.substr(endpoint.rfind(':') + 1);
     std::from_chars(text.data(), text.data() + text.size(), port);

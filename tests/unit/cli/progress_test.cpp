@@ -202,6 +202,9 @@ TEST_CASE("progress: with --json every line is an object, numbers that are none 
   CHECK(lines[0]["stages"].size() == 2);
   CHECK(lines[1]["loss"].is_null());
   CHECK(lines[1]["tokens_per_s"].is_null());
+  CHECK(lines[2]["links"].size() == 2);
+  CHECK(lines[2]["links"][0]["to_node"] == "b");
+  lines[2].erase("links");
   CHECK(lines[2] == nlohmann::json::parse(R"({"event":"step","step":2,"steps":3,"loss":5.0,
       "gradient_norm":0.5,"learning_rate":6e-4,"step_time_s":0.5,"tokens":8192,
       "tokens_per_s":32768.0,"remaining_s":0.25,"bytes_sent":3000000,"unix_ms":1000200})"));

@@ -54,10 +54,20 @@ TEST_CASE("summary: a whole run") {
     "links": [
       {"from": 0, "to": 1, "from_node": "a", "to_node": "b", "direction": "forward",
        "bytes_sent": 1500000, "dense_bytes": 1490000, "rung": "int8/128", "distortion": 0.25,
-       "encode_s": 0.5},
+       "encode_s": 0.5, "decode_s": 0.25, "goodput": 1e6, "goodput_is_lower_bound": false,
+       "round_trip_s": 0.125, "jitter_s": 0.0625, "queueing_s": 0.5, "connections": 2,
+       "connection_losses": 1, "rung_changes": 3,
+       "last_change": "forward fp32 -> int8/128: slow", "last_change_step": 40,
+       "encode_s_per_microbatch": 0.03125, "wire_s_per_microbatch": 1.5,
+       "decode_s_per_microbatch": 0.015625, "budget_s": 2.0},
       {"from": 1, "to": 0, "from_node": "b", "to_node": "a", "direction": "backward",
        "bytes_sent": 1500000, "dense_bytes": 1490000, "rung": "int8/128", "distortion": 0.25,
-       "encode_s": 0.5}],
+       "encode_s": 0.5, "decode_s": 0.25, "goodput": 1e6, "goodput_is_lower_bound": true,
+       "round_trip_s": 0.125, "jitter_s": 0.0625, "queueing_s": 0.5, "connections": 2,
+       "connection_losses": 1, "rung_changes": 3,
+       "last_change": "forward fp32 -> int8/128: slow", "last_change_step": 40,
+       "encode_s_per_microbatch": 0.03125, "wire_s_per_microbatch": 1.5,
+       "decode_s_per_microbatch": 0.015625, "budget_s": 2.0}],
     "bytes_sent": 3000000,
     "checkpoints": [{"step": 2, "path": "/out", "error": null}], "exported_to": "/model"})"));
 }

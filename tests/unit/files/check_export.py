@@ -109,7 +109,8 @@ def check_checkpoint(folder):
     checksum = metadata.pop("checksum")
     assert len(checksum) == 16 and int(checksum, 16) != 0
     assert metadata == {"format": "longhaul checkpoint 1", "step": "50", "seed": "7", "stage": "0",
-                        "stages": "1", "data_cursor": "1600", "graph": "f00d", "run": 'job "1"'}
+                        "stages": "1", "data_cursor": "1600", "graph": "f00d", "run": 'job "1"',
+                        "settings": ""}
     check_values(tensors)
 
 

@@ -32,7 +32,8 @@ struct Run {
             .seed = 7,
             .data_cursor = step * 32,
             .graph = fingerprint(graph),
-            .run = id_};
+            .run = id_,
+            .settings = "training.batch=8\ncompression=\"dense\"\n"};
   }
 
   StageSnapshot snapshot(std::uint64_t step, StagePlace place) const {

@@ -21,7 +21,12 @@ using test::ScratchFolder;
 
 StageSnapshot snapshot(std::uint64_t step, std::shared_ptr<const std::vector<float>> values) {
   const TensorView view = f32_view({static_cast<std::int64_t>(values->size())}, *values);
-  return {.info = {.step = step, .seed = 1, .data_cursor = 0, .graph = "g", .run = "r"},
+  return {.info = {.step = step,
+                   .seed = 1,
+                   .data_cursor = 0,
+                   .graph = "g",
+                   .run = "r",
+                   .settings = {}},
           .place = {},
           .tensors = {{state_name(StateRole::kParameter, "w"), view, values}}};
 }

@@ -49,8 +49,9 @@ struct TwoStages {
     const double density =
         static_cast<double>(rung.density) / static_cast<double>(compression::kWholeDensity);
     const double bits = rung.selection == compression::Selection::kIndexed ? 96.0
-                        : rung.format == compression::ValueFormat::kFp32   ? 32.0
-                                                                           : static_cast<double>(rung.format);
+                        : rung.format == compression::ValueFormat::kFp32
+                            ? 32.0
+                            : static_cast<double>(rung.format);
     return kEntries * density * (bits + (density < 1.0 ? 4.0 : 0.0)) / 8.0;
   }
 

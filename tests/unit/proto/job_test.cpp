@@ -118,10 +118,12 @@ TEST_CASE("job: numbers are finite and in range") {
   CHECK(refusal([](auto& job) {
           job.mutable_training()->mutable_schedule()->set_warmup_steps(301);
         }) == "job: training.schedule.warmup_steps 301 exceeds training.steps 300");
-  CHECK(refusal([](auto& job) { job.mutable_training()->set_steps(0); })
-            .find("training.steps is 0") != std::string::npos);
-  CHECK(refusal([](auto& job) { job.mutable_data()->set_sequence_length(0); })
-            .find("data.sequence_length is 0") != std::string::npos);
+  CHECK(refusal([](auto& job) {
+          job.mutable_training()->set_steps(0);
+        }).find("training.steps is 0") != std::string::npos);
+  CHECK(refusal([](auto& job) {
+          job.mutable_data()->set_sequence_length(0);
+        }).find("data.sequence_length is 0") != std::string::npos);
 }
 
 TEST_CASE("job: paths are absolute") {

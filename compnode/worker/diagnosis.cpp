@@ -1,0 +1,80 @@
+// TrainingLoop: finds where a NaN came from, and says so.
+#include "compnode/worker/failure.hpp"
+#include "compnode/worker/training_loop.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace longhaul::compnode {
+
+using proto::StageIndex;
+using Phase = wire::TensorHeader;
+
+void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms) {
+  // No stage has applied the step, so the forward passes can be repeated with every output watched.
+  constexpr double kNothing = -1.0;
+  std::vector<double> first{kNothing, kNothing};  // micro-batch, operator
+  for (std::uint32_t m = 0; m < stage_.plan.micro_batches; ++m) {
+    const Moment moment{Phase::DIAGNOSIS, step, proto::MicroBatchIndex{m}};
+    const auto inputs = inputs_of(moment, stage_.plan.micro_batch_size);
+    ExecutionPoint point;
+    point.seed = stage_.job.training().seed();
+    point.step = step;
+    point.first_sequence = std::uint64_t{m} * stage_.plan.micro_batch_size;
+    const auto result =
+        shard_.forward(moment.micro_batch, point, inputs, false,
+                       [&](proto::OperatorIndex op, const at::Tensor& out) {
+                         if (first[0] == kNothing && !at::isfinite(out).all().item<bool>()) {
+                           first = {static_cast<double>(m), static_cast<double>(op.value)};
+                         }
+                       });
+    links_.send_outputs(moment, result.outputs);
+  }
+  const Moment end{Phase::DIAGNOSIS, step, {}};
+  links_.broadcast(end, first);
+  for (std::uint32_t s = 0; s < stage_count(); ++s) {
+    if (s == stage_.stage.value) continue;
+    const auto theirs = links_.receive_numbers(end, StageIndex{s}, 2);
+    if (theirs[0] != kNothing && (first[0] == kNothing || theirs < first)) first = theirs;
+  }
+  std::string what = "the loss";
+  std::string where;
+  StageIndex owner{0};  // tells; the others only leave
+  if (first[0] != kNothing) {
+    const proto::OperatorIndex index{static_cast<std::uint32_t>(first[1])};
+    const auto& op = stage_.graph.operators[index.value];
+    owner = stage_.plan.stage_of(index);
+    where =
+        fmt::format("the first operator to produce it is '{}', in micro-batch {}", op.id, first[0]);
+  } else {
+    const auto bad =
+        std::find_if(norms.begin(), norms.end(), [](double n) { return !std::isfinite(n); });
+    what = "a gradient";
+    if (bad != norms.end()) {
+      owner = owner_of(proto::ParameterIndex{static_cast<std::uint32_t>(bad - norms.begin())});
+    }
+    where = bad == norms.end()
+                ? "the sum of the gradient norms overflowed"
+                : fmt::format(
+                      "the forward pass was finite, the gradient of '{}' is not",
+                      stage_.graph.parameters[static_cast<std::size_t>(bad - norms.begin())].name);
+  }
+  if (owner != stage_.stage) {
+    throw proto::Failed(
+        {proto::ErrorKind::kLost, fmt::format("step {}: {} became NaN or infinite on stage {}",
+                                              step + 1, what, owner.value)});
+  }
+  const std::string advice = step == stage_.first_step && !stage_.job.model().from().empty()
+                                 ? fmt::format("check the weights in {}", stage_.job.model().from())
+                                 : "a lower learning rate, a longer warm-up or clip_norm may help";
+  const bool has_checkpoint =
+      step >= stage_.job.checkpoint().every() && stage_.job.checkpoint().every() > 0;
+  throw proto::Failed(
+      {proto::ErrorKind::kNumeric,
+       fmt::format("step {}: {} became NaN or infinite; {}; {}{}", step + 1, what, where, advice,
+                   has_checkpoint ? ", and the last checkpoint is sound" : "")});
+}
+
+}  // namespace longhaul::compnode
