@@ -172,6 +172,7 @@ class Bench:
     def __init__(self, folder, model, programs=PROGRAMS, inputs=INPUTS, reuse=False, limit_s=7200):
         self.folder, self.model, self.programs, self.inputs = folder.resolve(), model, programs, inputs.resolve()
         self.reuse, self.limit_s = reuse, limit_s
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of execute(), which ends the run
         for needed, remedy in ((programs / "longhaul", "deploy/build release"),
                                (self.inputs / "gpt2/vocab.json", "deploy/fetch_inputs")):
             if not needed.exists():
