@@ -8,7 +8,7 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 900, 520, 80, 190, 40, 70
 
 
 def cell(value):
-    if value is None or value != value:
+    if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
