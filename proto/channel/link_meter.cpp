@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <vector>
 
 namespace longhaul::proto {
 namespace {
@@ -64,10 +66,18 @@ void LinkMeter::judge_run() {
   run_ = {};
 }
 
-void LinkMeter::on_arrivals(std::span<const Arrival> arrivals) {
+void LinkMeter::on_arrivals(std::span<const Arrival> arrivals,
+                            std::optional<std::int64_t> oldest_on_way_us) {
   if (!least_transit_us_) return;  // until the first status tells it
-  for (const Arrival& arrival : arrivals) {
-    const std::int64_t reached_us = arrival.sent_us + *least_transit_us_;
+  std::vector<std::int64_t> oldest_us(arrivals.size());
+  std::int64_t oldest = oldest_on_way_us.value_or(std::numeric_limits<std::int64_t>::max());
+  for (std::size_t i = arrivals.size(); i-- > 0;) {
+    oldest = std::min(oldest, arrivals[i].sent_us);
+    oldest_us[i] = oldest;
+  }
+  for (std::size_t i = 0; i < arrivals.size(); ++i) {
+    const Arrival& arrival = arrivals[i];
+    const std::int64_t reached_us = oldest_us[i] + *least_transit_us_;
     const bool queued = last_arrival_us_ && *last_arrival_us_ >= reached_us;
     const std::int64_t began_us = queued ? *last_arrival_us_ : reached_us;
     const std::int64_t took_us = std::max<std::int64_t>(0, arrival.arrived_us - began_us);

@@ -35,7 +35,8 @@ class RecentLeast {
 };
 
 // How goodput is found. A fragment's transmission begins when it has reached the bottleneck and its
-// predecessor has left it: at max(arrival of the predecessor, its own sending + least transit). The
+// predecessor has left it: at max(arrival of the predecessor, sending + least transit), where
+// sending is that of the oldest fragment that had not arrived by then: connections overtake. The
 // two clocks differ by a constant, which the least transit contains, so that no clock need be set.
 // Bytes over the sum of these times is what the link carries while it has something to carry:
 // pauses of the sender do not count. Where the predecessor's arrival decides, fragments were
@@ -49,8 +50,10 @@ class LinkMeter {
     std::int64_t arrived_us = 0;  // by the receiver's
   };
 
-  // In the order of their arrival.
-  void on_arrivals(std::span<const Arrival> arrivals);
+  // In the order of their arrival. `oldest_on_way_us`: when the oldest fragment that has not
+  // arrived was sent, if there is one: on another connection it may have been overtaken.
+  void on_arrivals(std::span<const Arrival> arrivals,
+                   std::optional<std::int64_t> oldest_on_way_us = std::nullopt);
   // As the receiver says it: arrival - sending, the least of the last seconds.
   void on_least_transit(std::int64_t transit_us) { least_transit_us_ = transit_us; }
   void on_round_trip(std::int64_t round_trip_us, std::int64_t now_us);

@@ -16,7 +16,12 @@ namespace {
 constexpr double kFragmentS = 0.005;
 constexpr std::uint64_t kLeastFragmentBytes = 16u << 10;
 constexpr std::uint64_t kFirstFragmentBytes = 256u << 10;
-constexpr std::uint64_t kLeastWindowBytes = 4u << 20;
+constexpr std::uint64_t kFirstWindowBytes = 4u << 20;  // while nothing is known of the link
+constexpr std::uint64_t kLeastWindowBytes = 256u << 10;
+constexpr std::uint64_t kWindowFragments = 4;
+// A connection that is new has TCP's first window: what it gets at once would hold up the rest of
+// its message. It may have twice as much on its way with each round trip.
+constexpr std::uint64_t kFirstAllowanceBytes = 64u << 10;
 // Beyond bandwidth times round trip, for acknowledgements that come late.
 constexpr double kWindowRoundTrips = 3.0;
 constexpr double kLateS = 0.02;
@@ -24,6 +29,8 @@ constexpr double kLateS = 0.02;
 constexpr std::int64_t kTrialUs = 1'000'000;
 constexpr double kTrialRoundTrips = 10.0;
 constexpr double kWorthIt = 1.15;
+constexpr double kHarmful = 0.9;
+constexpr double kStillGood = 0.8;
 constexpr std::int64_t kTryAgainUs = 60'000'000;
 // Where a round trip is this short one connection's window is no obstacle.
 constexpr std::int64_t kShortRoundTripUs = 5'000;
@@ -41,6 +48,7 @@ void TensorSender::lane_up(std::uint32_t number, std::uint64_t connection) {
   lane.up = true;
   lane.connection = connection;
   lane.acknowledged = 0;
+  lane.allowance = kFirstAllowanceBytes;
 }
 
 void TensorSender::lane_down(std::uint32_t number) {
@@ -61,10 +69,12 @@ std::uint64_t TensorSender::piece_bytes() const {
 }
 
 std::uint64_t TensorSender::window() const {
+  const double goodput = meter_.measure().goodput;
+  if (goodput == 0.0) return kFirstWindowBytes;
   const double round_trip_s = static_cast<double>(meter_.round_trip_us().value_or(0)) * 1e-6;
-  const auto wanted = static_cast<std::uint64_t>(meter_.measure().goodput *
-                                                 (kWindowRoundTrips * round_trip_s + kLateS));
-  return std::max(kLeastWindowBytes, wanted);
+  const auto wanted =
+      static_cast<std::uint64_t>(goodput * (kWindowRoundTrips * round_trip_s + kLateS));
+  return std::max(kLeastWindowBytes, wanted + kWindowFragments * piece_bytes());
 }
 
 TensorSender::Lane* TensorSender::best_lane(std::uint32_t& number) {
@@ -73,6 +83,8 @@ TensorSender::Lane* TensorSender::best_lane(std::uint32_t& number) {
   for (std::uint32_t i = 1; i <= max_lanes_ && usable < wanted_; ++i) {
     if (!lanes_[i].up) continue;
     ++usable;
+    // The first may always go on: it is the measure of the others.
+    if (usable > 1 && lanes_[i].in_flight >= lanes_[i].allowance) continue;
     if (best != nullptr && lanes_[i].in_flight >= best->in_flight) continue;
     best = &lanes_[i];
     number = i;
@@ -163,6 +175,7 @@ bool TensorSender::on_status(const wire::LinkStatus& status) {
       }
       const std::uint64_t counted = piece.bytes + kMessageOverheadBytes;
       lane.in_flight -= counted;
+      lane.allowance += counted;
       in_flight_ -= counted;
       bytes_waiting_ -= piece.bytes;
       acknowledged_bytes_ += piece.bytes;
@@ -171,48 +184,59 @@ bool TensorSender::on_status(const wire::LinkStatus& status) {
     lane.acknowledged = told.received();
   }
   std::ranges::stable_sort(arrivals, {}, &LinkMeter::Arrival::arrived_us);
-  meter_.on_arrivals(arrivals);
+  std::optional<std::int64_t> oldest_us;
+  for (const Lane& lane : lanes_) {
+    if (lane.pieces.empty()) continue;
+    oldest_us =
+        std::min(oldest_us.value_or(lane.pieces.front().sent_us), lane.pieces.front().sent_us);
+  }
+  meter_.on_arrivals(arrivals, oldest_us);
   return true;
 }
 
 void TensorSender::consider_lanes(std::int64_t now_us) {
   const std::int64_t round_trip_us = meter_.round_trip_us().value_or(0);
-  if (!saturated() || round_trip_us < kShortRoundTripUs) {
-    trial_.began_us = 0;  // what was measured is no longer of one stretch
-    return;
-  }
-  if (trial_.settled) {
-    if (now_us - trial_.settled_us < kTryAgainUs) return;
-    trial_ = {};
-  }
+  const std::int64_t elapsed_us = now_us - std::exchange(looked_us_, now_us);
+  const std::uint64_t carried =
+      acknowledged_bytes_ - std::exchange(looked_bytes_, acknowledged_bytes_);
+  // Only time in which there was more to carry than the connections took.
+  if (!std::exchange(was_saturated_, saturated()) || !was_saturated_) return;
+  if (round_trip_us < kShortRoundTripUs) return;
   const auto up = std::ranges::count_if(lanes_, &Lane::up);
   if (static_cast<std::uint32_t>(up) < wanted_) return;  // they are being dialled
-  if (trial_.began_us == 0) {
-    trial_.began_us = now_us;
-    trial_.bytes_before = acknowledged_bytes_;
-    return;
-  }
-  const std::int64_t lasted_us = now_us - trial_.began_us;
   const auto needed_us = static_cast<std::int64_t>(std::max(
       static_cast<double>(kTrialUs), kTrialRoundTrips * static_cast<double>(round_trip_us)));
-  if (lasted_us < needed_us) return;
-  const double goodput = static_cast<double>(acknowledged_bytes_ - trial_.bytes_before) /
-                         (static_cast<double>(lasted_us) * 1e-6);
-  if (goodput < kWorthIt * trial_.goodput_before) {
-    // The connections added last did not help.
-    if (trial_.goodput_before > 0.0) wanted_ = std::max<std::uint32_t>(1, wanted_ / 2);
-    trial_.settled = true;
-    trial_.settled_us = now_us;
+  // New connections take their time until they carry what they can.
+  if (trial_.warmed_us < needed_us) {
+    trial_.warmed_us += elapsed_us;
     return;
   }
-  if (wanted_ == max_lanes_) {
-    trial_.settled = true;
-    trial_.settled_us = now_us;
+  trial_.lasted_us += elapsed_us;
+  trial_.bytes += carried;
+  if (trial_.lasted_us < needed_us) return;
+  const double goodput =
+      static_cast<double>(trial_.bytes) / (static_cast<double>(trial_.lasted_us) * 1e-6);
+  if (settled_us_ != 0) {
+    // On trial again after a while, or when less comes through than when it ended.
+    const bool lasts = now_us - settled_us_ < kTryAgainUs;
+    settled_goodput_ = std::max(settled_goodput_, goodput);
+    trial_.lasted_us = 0;
+    trial_.bytes = 0;
+    if (lasts && goodput >= kStillGood * settled_goodput_) return;
+    settled_us_ = 0;
+    settled_goodput_ = 0.0;
+  }
+  // Connections cost next to nothing: they stay unless they did harm.
+  if (goodput < kHarmful * trial_.goodput_before) wanted_ = std::max<std::uint32_t>(1, wanted_ / 2);
+  if (goodput < kWorthIt * trial_.goodput_before || wanted_ == max_lanes_) {
+    settled_us_ = now_us;
+    settled_goodput_ = std::max(goodput, trial_.goodput_before);
+    trial_ = {};
     return;
   }
   wanted_ = std::min(2 * wanted_, max_lanes_);
+  trial_ = {};
   trial_.goodput_before = goodput;
-  trial_.began_us = 0;
 }
 
 }  // namespace longhaul::proto

@@ -73,15 +73,15 @@ class TensorSender {
     std::uint64_t connection = 0;
     std::uint64_t acknowledged = 0;
     std::uint64_t in_flight = 0;
+    std::uint64_t allowance = 0;  // for in_flight
     std::deque<Piece> pieces;  // on their way, in order
   };
   // How the number of lanes is found: twice as many, as long as that carries clearly more.
   struct Trial {
     double goodput_before = 0.0;  // with half as many
-    std::int64_t began_us = 0;
-    std::uint64_t bytes_before = 0;
-    bool settled = false;
-    std::int64_t settled_us = 0;
+    std::int64_t warmed_us = 0;
+    std::int64_t lasted_us = 0;
+    std::uint64_t bytes = 0;
   };
 
   [[nodiscard]] std::uint64_t window() const;
@@ -102,6 +102,11 @@ class TensorSender {
   std::uint64_t used_bytes_ = 0;   // as the peer says
   std::uint32_t wanted_ = 1;
   Trial trial_;
+  std::int64_t settled_us_ = 0;  // 0: on trial
+  double settled_goodput_ = 0.0;
+  std::int64_t looked_us_ = 0;
+  std::uint64_t looked_bytes_ = 0;
+  bool was_saturated_ = false;
   LinkMeter meter_;
 };
 
