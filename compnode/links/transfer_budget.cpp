@@ -7,7 +7,7 @@ namespace longhaul::compnode {
 namespace {
 
 constexpr double kSteadyShare = 0.9;
-constexpr double kFillShare = 0.04;
+constexpr double kFillShare = 0.08;
 constexpr double kWaitShare = 0.05;
 
 }  // namespace

@@ -27,10 +27,14 @@ SendOutcome send_frame(zmq::socket_ref socket, zmq::message_t& frame, bool more)
   const int flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0);
   while (zmq_msg_send(frame.handle(), socket.handle(), flags) < 0) {
     switch (zmq_errno()) {
-      case EINTR: break;
-      case EAGAIN: return SendOutcome::kFull;
-      case EHOSTUNREACH: return SendOutcome::kGone;
-      default: throw zmq::error_t();
+      case EINTR:
+        break;
+      case EAGAIN:
+        return SendOutcome::kFull;
+      case EHOSTUNREACH:
+        return SendOutcome::kGone;
+      default:
+        throw zmq::error_t();
     }
   }
   return SendOutcome::kTaken;

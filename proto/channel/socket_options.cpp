@@ -34,15 +34,22 @@ void allow_ipv6(zmq::socket_ref socket, const std::string& address) {
 
 std::string remedy(int error) {
   switch (error) {
-    case EADDRINUSE: return "another program has this port; stop it or choose another port";
+    case EADDRINUSE:
+      return "another program has this port; stop it or choose another port";
     case EADDRNOTAVAIL:
-    case ENODEV: return "this machine has no such address; use one of its own, or 0.0.0.0";
-    case EACCES: return "no permission; choose a port above 1023, or a folder you may write to";
-    case ENAMETOOLONG: return "the path is too long for a socket (107 bytes); use a shorter folder";
-    case ENOENT: return "the folder does not exist; create it first";
+    case ENODEV:
+      return "this machine has no such address; use one of its own, or 0.0.0.0";
+    case EACCES:
+      return "no permission; choose a port above 1023, or a folder you may write to";
+    case ENAMETOOLONG:
+      return "the path is too long for a socket (107 bytes); use a shorter folder";
+    case ENOENT:
+      return "the folder does not exist; create it first";
     case EINVAL:
-    case EPROTONOSUPPORT: return "not an address; write tcp://HOST:PORT or ipc://PATH";
-    default: return zmq_strerror(error);
+    case EPROTONOSUPPORT:
+      return "not an address; write tcp://HOST:PORT or ipc://PATH";
+    default:
+      return zmq_strerror(error);
   }
 }
 

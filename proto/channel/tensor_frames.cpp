@@ -20,6 +20,9 @@ namespace {
 
 constexpr std::align_val_t kGatheredAlignment{64};
 constexpr std::size_t kMaxKeptBytes = 64u << 20;
+constexpr std::size_t kLengthBytes = 4;
+
+std::size_t padded(std::size_t bytes) { return (bytes + 15) / 16 * 16; }
 
 void release_owner(void*, void* hint) {
   const std::unique_ptr<std::shared_ptr<const void>> owner(
@@ -28,12 +31,43 @@ void release_owner(void*, void* hint) {
 
 }  // namespace
 
-zmq::message_t link_frame(const wire::LinkFrame& frame) {
+zmq::message_t link_frame(const wire::LinkFrame& frame, const Payload* piece) {
   const std::size_t bytes = frame.ByteSizeLong();
   LONGHAUL_ASSERT(bytes <= kMaxTensorHeaderBytes);
-  zmq::message_t message(bytes);
-  LONGHAUL_ASSERT(frame.SerializeToArray(message.data(), static_cast<int>(bytes)));
+  const std::size_t inside = piece == nullptr ? 0 : piece->bytes.size();
+  const std::size_t before = inside == 0 ? kLengthBytes + bytes : padded(kLengthBytes + bytes);
+  zmq::message_t message(before + inside);
+  auto* out = message.data<std::byte>();
+  for (std::size_t i = 0; i < kLengthBytes; ++i) {
+    out[i] = static_cast<std::byte>(bytes >> (8 * i) & 0xff);
+  }
+  LONGHAUL_ASSERT(frame.SerializeToArray(out + kLengthBytes, static_cast<int>(bytes)));
+  std::memset(out + kLengthBytes + bytes, 0, before - kLengthBytes - bytes);
+  if (inside > 0) std::memcpy(out + before, piece->bytes.data(), inside);
   return message;
+}
+
+Result<FrameParts> parts_of(std::span<const std::byte> frame) {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < kLengthBytes && frame.size() >= kLengthBytes; ++i) {
+    bytes |= std::to_integer<std::size_t>(frame[i]) << (8 * i);
+  }
+  const std::size_t room = frame.size() < kLengthBytes ? 0 : frame.size() - kLengthBytes;
+  if (frame.size() < kLengthBytes || bytes > room || bytes > kMaxTensorHeaderBytes) {
+    return Error{
+        ErrorKind::kInternal,
+        fmt::format("tensor header refused: {} bytes in a frame of {}; at most {} are taken", bytes,
+                    frame.size(), kMaxTensorHeaderBytes)};
+  }
+  FrameParts parts{.link_frame = frame.subspan(kLengthBytes, bytes), .piece = {}};
+  if (bytes == room) return parts;
+  const std::size_t before = padded(kLengthBytes + bytes);
+  if (before >= frame.size() || frame.size() - before > kMaxInlineBytes) {
+    return Error{ErrorKind::kInternal,
+                 fmt::format("tensor header refused: {} bytes beside it in a frame", room - bytes)};
+  }
+  parts.piece = frame.subspan(before);
+  return parts;
 }
 
 zmq::message_t piece_frame(const Payload& piece) {
@@ -57,7 +91,7 @@ std::optional<IncomingFrames> receive_frames(zmq::socket_ref socket, bool from_r
     frames.descriptor = zmq_msg_get(frame.handle(), ZMQ_SRCFD);
   }
   const bool has_piece = frame.more();
-  frames.frame = std::move(frame);
+  frames.frame = std::make_shared<zmq::message_t>(std::move(frame));
   if (!has_piece) return frames;
   frames.piece = std::make_shared<zmq::message_t>();
   if (!receive_frame(socket, *frames.piece)) return frames;

@@ -20,13 +20,24 @@
 namespace longhaul::proto {
 
 inline constexpr std::size_t kMaxFragmentBytes = 1u << 20;
+// A fragment up to this size travels in the LinkFrame's own ZeroMQ frame: copying it costs less
+// than a second frame does. Frame: length of the LinkFrame (4 bytes, little endian), LinkFrame,
+// zeros up to a multiple of 16, fragment.
+inline constexpr std::size_t kMaxInlineBytes = 128u << 10;
 // A message counts for this much more than its payload, so that empty ones count too.
 inline constexpr std::uint64_t kMessageOverheadBytes = 512;
 
-[[nodiscard]] zmq::message_t link_frame(const wire::LinkFrame& frame);
+// `piece`: to be carried inside, or null.
+[[nodiscard]] zmq::message_t link_frame(const wire::LinkFrame& frame, const Payload* piece);
 // Refers to the bytes, and shares their owner until ZeroMQ is done.
 [[nodiscard]] zmq::message_t piece_frame(const Payload& piece);
 
+// A frame as it came, cut into its parts; an error if its length says what cannot be.
+struct FrameParts {
+  std::span<const std::byte> link_frame;
+  std::span<const std::byte> piece;  // empty: there is none inside
+};
+[[nodiscard]] Result<FrameParts> parts_of(std::span<const std::byte> frame);
 // Decodes a LinkFrame that a peer sent; checks what does not depend on the link, the header of a
 // message with check_tensor_header().
 [[nodiscard]] Result<wire::LinkFrame> link_frame_from_wire(std::span<const std::byte> frame);
@@ -35,11 +46,11 @@ inline constexpr std::uint64_t kMessageOverheadBytes = 512;
 [[nodiscard]] Result<void> check_tensor_header(const wire::TensorHeader& header);
 
 struct IncomingFrames {
-  std::string routing_id;  // of a ROUTER's peer
-  std::string public_key;  // of a ROUTER's peer, as CURVE proved it
-  int descriptor = -1;     // of the connection
-  std::optional<zmq::message_t> frame;
-  std::shared_ptr<zmq::message_t> piece;  // null: there was none
+  std::string routing_id;                 // of a ROUTER's peer
+  std::string public_key;                 // of a ROUTER's peer, as CURVE proved it
+  int descriptor = -1;                    // of the connection
+  std::shared_ptr<zmq::message_t> frame;  // null: no message of ours
+  std::shared_ptr<zmq::message_t> piece;  // null: there was no second frame
   bool more = false;                      // there was more than that: no message of ours
 };
 // Empty if nothing waits.

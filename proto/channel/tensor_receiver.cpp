@@ -91,12 +91,11 @@ Result<TensorReceiver::Assembly*> TensorReceiver::assembly_of(const wire::Fragme
   return &assembly;
 }
 
-Result<void> TensorReceiver::place(Assembly& assembly, std::uint64_t offset,
-                                   std::shared_ptr<zmq::message_t> piece) {
-  const std::span<const std::byte> data{piece->data<std::byte>(), piece->size()};
+Result<void> TensorReceiver::place(Assembly& assembly, std::uint64_t offset, Payload piece) {
+  const std::span<const std::byte> data = piece.bytes;
   if (data.size() == assembly.payload_bytes &&
       reinterpret_cast<std::uintptr_t>(data.data()) % kWrappedAlignment == 0) {
-    assembly.whole = {data, std::move(piece)};
+    assembly.whole = std::move(piece);
     return {};
   }
   if (!assembly.gathered) {
@@ -110,17 +109,16 @@ Result<void> TensorReceiver::place(Assembly& assembly, std::uint64_t offset,
   return {};
 }
 
-Result<void> TensorReceiver::on_fragment(std::uint32_t number, wire::Fragment header,
-                                         std::shared_ptr<zmq::message_t> piece, std::int64_t now_us,
-                                         std::vector<Message>& complete) {
+Result<void> TensorReceiver::on_fragment(std::uint32_t number, wire::Fragment header, Payload piece,
+                                         std::int64_t now_us, std::vector<Message>& complete) {
   Lane& lane = lanes_.at(number);
   LONGHAUL_ASSERT(lane.up);
   ++lane.received;
   lane.arrivals_us.push_back(now_us);
   news_ = true;
-  untold_bytes_ += piece->size();
+  untold_bytes_ += piece.bytes.size();
   const std::uint64_t offset = header.offset();
-  const std::uint64_t bytes = piece->size();
+  const std::uint64_t bytes = piece.bytes.size();
   if (offset > header.payload_bytes() || bytes > header.payload_bytes() - offset) {
     return refused(header, fmt::format("a piece of {} bytes at {} in a payload of {}", bytes,
                                        offset, header.payload_bytes()));
@@ -152,7 +150,7 @@ Result<void> TensorReceiver::on_fragment(std::uint32_t number, wire::Fragment he
   if (after != assembly.pieces.end() && offset + bytes > after->first) {
     return refused(header, fmt::format("the bytes at {} were received before", after->first));
   }
-  if (checksum({piece->data<std::byte>(), piece->size()}) != header.checksum()) {
+  if (checksum(piece.bytes) != header.checksum()) {
     return refused(header, "the payload's checksum is wrong");
   }
   if (header.has_header()) assembly.header = std::move(*header.mutable_header());

@@ -41,9 +41,8 @@ class TensorReceiver {
 
   // A piece that came on a lane's connection. What it completes is appended to `complete`, in the
   // order of sending. An error: the peer breaks the rules; it names the tensor where it is known.
-  [[nodiscard]] Result<void> on_fragment(std::uint32_t lane, wire::Fragment header,
-                                         std::shared_ptr<zmq::message_t> piece, std::int64_t now_us,
-                                         std::vector<Message>& complete);
+  [[nodiscard]] Result<void> on_fragment(std::uint32_t lane, wire::Fragment header, Payload piece,
+                                         std::int64_t now_us, std::vector<Message>& complete);
 
   // A frame on lane 0.
   void on_status_frame(std::int64_t sent_us, std::int64_t now_us);
@@ -83,8 +82,7 @@ class TensorReceiver {
 
   [[nodiscard]] Result<Assembly*> assembly_of(const wire::Fragment& piece);
   [[nodiscard]] Result<void> check_header(const wire::Fragment& piece) const;
-  [[nodiscard]] Result<void> place(Assembly& assembly, std::uint64_t offset,
-                                   std::shared_ptr<zmq::message_t> piece);
+  [[nodiscard]] Result<void> place(Assembly& assembly, std::uint64_t offset, Payload piece);
   [[nodiscard]] Error refused(const wire::Fragment& piece, const std::string& what) const;
 
   StageIndex peer_;

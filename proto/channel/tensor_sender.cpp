@@ -29,7 +29,7 @@ constexpr double kLateS = 0.02;
 constexpr std::int64_t kTrialUs = 1'000'000;
 constexpr double kTrialRoundTrips = 10.0;
 constexpr double kWorthIt = 1.15;
-constexpr double kHarmful = 0.9;
+constexpr double kWorthKeeping = 1.05;
 constexpr double kStillGood = 0.8;
 constexpr std::int64_t kTryAgainUs = 60'000'000;
 // Where a round trip is this short one connection's window is no obstacle.
@@ -226,8 +226,9 @@ void TensorSender::consider_lanes(std::int64_t now_us) {
     settled_us_ = 0;
     settled_goodput_ = 0.0;
   }
-  // Connections cost next to nothing: they stay unless they did harm.
-  if (goodput < kHarmful * trial_.goodput_before) wanted_ = std::max<std::uint32_t>(1, wanted_ / 2);
+  // Of two connections one is always late with the last of a message: they have to be worth it.
+  if (goodput < kWorthKeeping * trial_.goodput_before)
+    wanted_ = std::max<std::uint32_t>(1, wanted_ / 2);
   if (goodput < kWorthIt * trial_.goodput_before || wanted_ == max_lanes_) {
     settled_us_ = now_us;
     settled_goodput_ = std::max(goodput, trial_.goodput_before);

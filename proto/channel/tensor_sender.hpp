@@ -74,7 +74,7 @@ class TensorSender {
     std::uint64_t acknowledged = 0;
     std::uint64_t in_flight = 0;
     std::uint64_t allowance = 0;  // for in_flight
-    std::deque<Piece> pieces;  // on their way, in order
+    std::deque<Piece> pieces;     // on their way, in order
   };
   // How the number of lanes is found: twice as many, as long as that carries clearly more.
   struct Trial {

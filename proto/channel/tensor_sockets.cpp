@@ -26,6 +26,28 @@ std::string listening_address(const std::string& host) {
   return bare_ipv6 ? fmt::format("tcp://[{}]:*", host) : fmt::format("tcp://{}:*", host);
 }
 
+struct Received {
+  wire::LinkFrame frame;
+  Payload piece;  // keeps ZeroMQ's frame
+};
+
+Result<Received> decode(const IncomingFrames& frames) {
+  const auto parts = parts_of({frames.frame->data<std::byte>(), frames.frame->size()});
+  if (parts.has_error()) return parts.error();
+  auto frame = link_frame_from_wire(parts.value().link_frame);
+  if (frame.has_error()) return frame.error();
+  Received received{.frame = std::move(frame).value(), .piece = {}};
+  if (frames.piece) {
+    if (!parts.value().piece.empty()) {
+      return Error{ErrorKind::kInternal, "tensor header refused: a fragment inside and one beside"};
+    }
+    received.piece = {{frames.piece->data<std::byte>(), frames.piece->size()}, frames.piece};
+  } else {
+    received.piece = {parts.value().piece, frames.frame};
+  }
+  return received;
+}
+
 SocketLimits limits_of(const TensorChannel::Options& options) {
   return {.max_frame_bytes = std::max(kMaxFragmentBytes, kMaxTensorHeaderBytes),
           // What is on its way is bounded by TensorSender's window.
@@ -189,9 +211,10 @@ bool TensorSockets::put(TensorLink& link, std::uint32_t lane, const wire::LinkFr
     zmq::message_t routing_id(connection.routing_id.data(), connection.routing_id.size());
     outcome = send_frame(socket, routing_id, true);
   }
-  zmq::message_t head = link_frame(frame);
-  if (outcome == SendOutcome::kTaken) outcome = send_frame(socket, head, piece != nullptr);
-  if (outcome == SendOutcome::kTaken && piece != nullptr) {
+  const bool inside = piece == nullptr || piece->bytes.size() <= kMaxInlineBytes;
+  zmq::message_t head = link_frame(frame, inside ? piece : nullptr);
+  if (outcome == SendOutcome::kTaken) outcome = send_frame(socket, head, !inside);
+  if (outcome == SendOutcome::kTaken && !inside) {
     zmq::message_t body = piece_frame(*piece);
     outcome = send_frame(socket, body, false);
   }
@@ -313,25 +336,28 @@ void TensorSockets::on_accepted_frames(IncomingFrames frames) {
     return on_frames(link, known->second.second, std::move(frames));
   // A connection says first whose it is. One that does not is what ZeroMQ left of a lost one.
   if (link.state == State::kLost || !frames.frame || frames.piece) return;
-  const auto frame = link_frame_from_wire({frames.frame->data<std::byte>(), frames.frame->size()});
-  if (frame.has_error()) {
-    return lose(link, with_context(fmt::format("stage {}", link.ends.peer.value), frame.error()));
+  const auto received = decode(frames);
+  if (received.has_error()) {
+    return lose(link,
+                with_context(fmt::format("stage {}", link.ends.peer.value), received.error()));
   }
-  if (frame.value().has_introduction()) {
-    on_introduction(link, frames, frame.value().introduction());
+  if (received.value().frame.has_introduction()) {
+    on_introduction(link, frames, received.value().frame.introduction());
   }
 }
 
 void TensorSockets::on_frames(TensorLink& link, std::uint32_t lane, IncomingFrames frames) {
   if (link.state == State::kLost) return;
   if (!frames.frame || frames.more) return lose(link, link.broken("sent frames of no known kind"));
-  auto decoded = link_frame_from_wire({frames.frame->data<std::byte>(), frames.frame->size()});
-  if (decoded.has_error()) {
-    return lose(link, with_context(fmt::format("stage {}", link.ends.peer.value), decoded.error()));
+  auto received = decode(frames);
+  if (received.has_error()) {
+    return lose(link,
+                with_context(fmt::format("stage {}", link.ends.peer.value), received.error()));
   }
-  wire::LinkFrame& frame = decoded.value();
-  if (frame.has_fragment() != (frames.piece != nullptr)) {
-    return lose(link, link.broken("sent a fragment's header without it, or the reverse"));
+  wire::LinkFrame& frame = received.value().frame;
+  Payload& piece = received.value().piece;
+  if (!frame.has_fragment() && !piece.bytes.empty()) {
+    return lose(link, link.broken("sent a fragment without its header"));
   }
   LaneConnection& connection = link.lanes[lane];
   connection.heard_us = monotonic_us();
@@ -340,7 +366,7 @@ void TensorSockets::on_frames(TensorLink& link, std::uint32_t lane, IncomingFram
   }
   if (!connection.up) return;  // of a connection that was given up
   if (frame.has_fragment() && lane != kStatusLane) {
-    return on_fragment(link, lane, std::move(*frame.mutable_fragment()), std::move(frames.piece));
+    return on_fragment(link, lane, std::move(*frame.mutable_fragment()), std::move(piece));
   }
   if (frame.has_status() && lane == kStatusLane) return on_status(link, frame);
   lose(link, link.broken("speaks out of turn"));
@@ -401,7 +427,7 @@ void TensorSockets::on_lane_down(TensorLink& link, std::uint32_t lane) {
 }
 
 void TensorSockets::on_fragment(TensorLink& link, std::uint32_t lane, wire::Fragment header,
-                                std::shared_ptr<zmq::message_t> piece) {
+                                Payload piece) {
   std::vector<TensorReceiver::Message> complete;
   const auto taken = link.receiver.on_fragment(lane, std::move(header), std::move(piece),
                                                link.lanes[lane].heard_us, complete);

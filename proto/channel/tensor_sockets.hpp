@@ -70,8 +70,7 @@ class TensorSockets {
   void on_introduction(TensorLink& link, const IncomingFrames& frames,
                        const wire::Introduction& theirs);
   void on_answer(TensorLink& link, std::uint32_t lane, const wire::Introduction& theirs);
-  void on_fragment(TensorLink& link, std::uint32_t lane, wire::Fragment header,
-                   std::shared_ptr<zmq::message_t> piece);
+  void on_fragment(TensorLink& link, std::uint32_t lane, wire::Fragment header, Payload piece);
   void on_status(TensorLink& link, const wire::LinkFrame& frame);
   void on_lane_up(TensorLink& link, std::uint32_t lane);
   void on_lane_down(TensorLink& link, std::uint32_t lane);

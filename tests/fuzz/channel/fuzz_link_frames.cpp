@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <span>
 #include <utility>
@@ -64,6 +63,8 @@ struct Link {
 
   bool take(std::uint32_t lane, std::span<const std::byte> frame,
             std::span<const std::byte> piece) {
+    const auto parts = parts_of(frame);
+    if (parts.has_value() && parts.value().piece.size() > kMaxInlineBytes) std::abort();
     auto parsed = link_frame_from_wire(frame);
     if (!parsed) return false;
     now_us += 100;
@@ -73,11 +74,10 @@ struct Link {
       return sender.on_status(parsed->status());
     }
     if (!parsed->has_fragment()) return true;
-    auto message = std::make_shared<zmq::message_t>(piece.size());
-    if (!piece.empty()) std::memcpy(message->data(), piece.data(), piece.size());
+    const auto owner = std::make_shared<std::vector<std::byte>>(piece.begin(), piece.end());
     std::vector<TensorReceiver::Message> complete;
     const auto done = receiver.on_fragment(lane, std::move(*parsed->mutable_fragment()),
-                                           std::move(message), now_us, complete);
+                                           {*owner, owner}, now_us, complete);
     for (const TensorReceiver::Message& whole : complete) {
       check(whole.header);
       if (whole.header.sequence() != next++ || whole.payload.bytes.size() > kMostPayload) {

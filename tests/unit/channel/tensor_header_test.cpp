@@ -70,6 +70,22 @@ TEST_CASE("tensor_header: a sound header is taken, and comes through a frame unc
   CHECK(parsed.value().fragment().header().SerializeAsString() == activation().SerializeAsString());
 }
 
+TEST_CASE("tensor_header: a frame and the piece inside it come apart again") {
+  const wire::LinkFrame frame = frame_of(activation());
+  const std::vector<std::byte> bytes(1000, std::byte{0x5a});
+  for (const std::size_t size : {0u, 1u, 1000u}) {
+    const Payload piece{std::span(bytes).first(size), nullptr};
+    const zmq::message_t message = link_frame(frame, &piece);
+    const auto parts = parts_of({message.data<std::byte>(), message.size()});
+    REQUIRE(parts.has_value());
+    CHECK(parts.value().piece.size() == size);
+    CHECK((size == 0 || reinterpret_cast<std::uintptr_t>(parts.value().piece.data()) % 8 == 0));
+    CHECK(link_frame_from_wire(parts.value().link_frame).value().SerializeAsString() ==
+          frame.SerializeAsString());
+    CHECK(parts_of({message.data<std::byte>(), 3}).has_error());
+  }
+}
+
 TEST_CASE("tensor_header: a tensor needs a type") {
   CHECK(with([](auto& h) { h.clear_element_type(); }).has_error());
   CHECK(with([](auto& h) { h.clear_shape(); }).has_value());  // a scalar

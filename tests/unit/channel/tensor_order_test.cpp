@@ -161,31 +161,43 @@ TEST_CASE("tensor_channel: what does not belong on a connection is refused") {
   wire::LinkFrame frame;
   SUBCASE("a fragment among the status") {
     *frame.mutable_fragment() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
-    RawWorker::send_frames(scene.raw.status, {frame.SerializeAsString(), "abcd"});
+    RawWorker::send_frames(scene.raw.status,
+                           {RawWorker::framed(frame.SerializeAsString()), "abcd"});
     scene.check_refused("speaks out of turn");
   }
   SUBCASE("an answer that nobody asked for") {
     *frame.mutable_answer() = scene.raw.introduction(1);
-    scene.raw.send_frames({frame.SerializeAsString()});
+    scene.raw.send_frames({RawWorker::framed(frame.SerializeAsString())});
     scene.check_refused("speaks out of turn");
   }
   SUBCASE("nothing at all") {
-    scene.raw.send_frames({frame.SerializeAsString()});
+    scene.raw.send_frames({RawWorker::framed(frame.SerializeAsString())});
     scene.check_refused("speaks out of turn");
   }
   SUBCASE("a fragment's header without its bytes") {
     *frame.mutable_fragment() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
-    scene.raw.send_frames({frame.SerializeAsString()});
-    scene.check_refused("a fragment's header without it");
+    scene.raw.send_frames({RawWorker::framed(frame.SerializeAsString())});
+    scene.check_refused("an empty piece");
   }
   SUBCASE("three frames") {
     *frame.mutable_fragment() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
-    scene.raw.send_frames({frame.SerializeAsString(), "abcd", "efgh"});
+    scene.raw.send_frames({RawWorker::framed(frame.SerializeAsString()), "abcd", "efgh"});
     scene.check_refused("frames of no known kind");
   }
   SUBCASE("junk") {
-    scene.raw.send_frames({"\xff\xfe junk", "payload"});
+    scene.raw.send_frames({RawWorker::framed("\xff\xfe junk"), "payload"});
     scene.check_refused("tensor header refused");
+  }
+  SUBCASE("a length that cannot be") {
+    scene.raw.send_frames({std::string("\xff\xff\x00\x00junk", 8), "payload"});
+    scene.check_refused("tensor header refused: 65535 bytes in a frame of 8");
+  }
+  SUBCASE("a fragment inside and one beside") {
+    *frame.mutable_fragment() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
+    std::string both = RawWorker::framed(frame.SerializeAsString());
+    both.resize((both.size() + 15) / 16 * 16);
+    scene.raw.send_frames({both + "abcd", "abcd"});
+    scene.check_refused("a fragment inside and one beside");
   }
   SUBCASE("a header that is too large") {
     scene.raw.send_frames({std::string(kMaxTensorHeaderBytes + 1, 'x'), ""});
@@ -197,7 +209,7 @@ TEST_CASE("tensor_channel: what does not belong on a connection is refused") {
     zmq::socket_t other = test::raw_dealer(scene.context, scene.acceptor.channel->endpoint(),
                                            scene.raw.keys, scene.acceptor.keys.public_key);
     *frame.mutable_introduction() = hello;
-    RawWorker::send_frames(other, {frame.SerializeAsString()});
+    RawWorker::send_frames(other, {RawWorker::framed(frame.SerializeAsString())});
     scene.check_refused("introduced connection 17 of at most 16");
   }
 }

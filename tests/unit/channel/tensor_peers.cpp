@@ -91,13 +91,13 @@ void RawWorker::send(const wire::TensorHeader& header, const std::string& payloa
 void RawWorker::send_piece(const wire::Fragment& fragment, const std::string& bytes) {
   wire::LinkFrame frame;
   *frame.mutable_fragment() = fragment;
-  send_frames({frame.SerializeAsString(), bytes});
+  send_frames({framed(frame.SerializeAsString()), bytes});
 }
 
 void RawWorker::send_status(const wire::LinkStatus& what) {
   wire::LinkFrame frame;
   *frame.mutable_status() = what;
-  send_frames(status, {frame.SerializeAsString()});
+  send_frames(status, {framed(frame.SerializeAsString())});
 }
 
 wire::Introduction RawWorker::introduction(std::uint32_t lane) const {
@@ -114,12 +114,18 @@ wire::Introduction RawWorker::introduction(std::uint32_t lane) const {
 void RawWorker::introduce(const wire::Introduction& introduction) {
   wire::LinkFrame frame;
   *frame.mutable_introduction() = introduction;
-  send_frames(introduction.lane() == 0 ? status : fragments, {frame.SerializeAsString()});
+  send_frames(introduction.lane() == 0 ? status : fragments, {framed(frame.SerializeAsString())});
 }
 
 void RawWorker::introduce() {
   introduce(introduction(0));
   introduce(introduction(1));
+}
+
+std::string RawWorker::framed(const std::string& bytes) {
+  std::string out;
+  for (int i = 0; i < 4; ++i) out += static_cast<char>(bytes.size() >> (8 * i) & 0xff);
+  return out + bytes;
 }
 
 void RawWorker::send_frames(zmq::socket_t& socket, const std::vector<std::string>& frames) {

@@ -53,6 +53,8 @@ class RawWorker {
                                             std::uint64_t bytes);
   void send_piece(const wire::Fragment& fragment, const std::string& bytes);
   void send_frames(const std::vector<std::string>& frames) { send_frames(fragments, frames); }
+  // A LinkFrame's bytes, as the first frame carries them.
+  [[nodiscard]] static std::string framed(const std::string& bytes);
   static void send_frames(zmq::socket_t& socket, const std::vector<std::string>& frames);
   void send_status(const wire::LinkStatus& status);
   // Ready to send: epoch, sequence and stage are right unless changed.

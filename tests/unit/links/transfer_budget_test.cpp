@@ -34,9 +34,9 @@ TEST_CASE("transfer_budget: many micro-batches leave the steady flow as the only
 }
 
 TEST_CASE("transfer_budget: few micro-batches have a fill that counts") {
-  // 0.04 of (8 + 3) 30 ms, over six directions.
+  // 0.08 of (8 + 3) 30 ms, over six directions.
   const auto few = pace(ScheduleKind::kGpipe, 8, 0);
-  CHECK(transfer_budget_s(few, true, 0.0) == doctest::Approx(0.04 * 11 * 0.03 / 6));
+  CHECK(transfer_budget_s(few, true, 0.0) == doctest::Approx(0.08 * 11 * 0.03 / 6));
 }
 
 TEST_CASE("transfer_budget: 1f1b hides what running ahead leaves beside the round trip") {
