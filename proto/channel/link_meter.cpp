@@ -15,7 +15,7 @@ constexpr double kFullRoundTrips = 2.0;
 constexpr std::size_t kWindowsKept = 6;
 // Less than that in a window says little: the windows before it are asked too.
 constexpr std::size_t kEnoughFragments = 16;
-constexpr double kEnoughBusyS = 0.25;
+constexpr double kEnoughBusyS = 0.6;
 // Short bursts may be slower than the link, since TCP opens its window anew; or the link may have
 // become slower. What it carried when it was full is believed less with each window.
 constexpr double kFading = 0.8;
