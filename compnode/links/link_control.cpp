@@ -19,6 +19,8 @@ using compression::RungSample;
 using Mode = proto::CompressionSetting::Mode;
 using proto::StageIndex;
 
+constexpr double kMostToldNumber = 9007199254740992.0;  // 2^53
+
 proto::Result<std::optional<Rung>> fixed_rung(const proto::CompressionSetting& setting) {
   if (setting.mode == Mode::kFixed) {
     const auto rung = compression::parse_rung(setting.rung);
@@ -244,6 +246,9 @@ void LinkControl::end_step(std::uint64_t step, double loss,
   pace_.forward_s = pace_.backward_s = 0.0;
   for (const std::vector<double>& stage : told) {
     LONGHAUL_ASSERT(stage.size() == sums.size());
+    // What no stage of ours tells is not believed: the step is judged without it.
+    if (!std::ranges::all_of(stage, [](double n) { return n >= 0.0 && n < kMostToldNumber; }))
+      continue;
     if (stage[0] + stage[1] > pace_.forward_s + pace_.backward_s) {
       pace_.forward_s = stage[0];
       pace_.backward_s = stage[1];

@@ -72,6 +72,7 @@ class WorkerProcess {
   std::mutex export_mutex_;
   std::optional<std::string> export_request_;
   bool assigned_ = false;
+  bool begun_ = false;
   bool over_ = false;  // finished or failed: later errors are consequences
   int exit_code_ = 1;
   boost::asio::thread_pool device_{1};
@@ -116,7 +117,7 @@ void WorkerProcess::on_control(wire::Envelope envelope) {
   if (!envelope.has_worker_command() || envelope.worker_command().epoch() != bootstrap_.epoch())
     return;
   const wire::WorkerCommand& command = envelope.worker_command();
-  if (command.has_begin() && stage_ && unlinked_.empty()) begin(command.begin());
+  if (command.has_begin() && stage_ && !std::exchange(begun_, true)) begin(command.begin());
   if (command.has_stop()) leave(0);
   if (command.has_export_()) {
     const std::lock_guard lock(export_mutex_);
@@ -206,7 +207,8 @@ void WorkerProcess::begin(const wire::Begin& begin) {
   for (const wire::Peer& peer : begin.peers()) {
     if (StageIndex{peer.stage()} != stage_->stage) unlinked_.insert(StageIndex{peer.stage()});
   }
-  if (unlinked_.size() + 1 != stage_->plan.stages.size()) {
+  const auto named = static_cast<std::size_t>(begin.peers_size());
+  if (unlinked_.size() + 1 != stage_->plan.stages.size() || named > stage_->plan.stages.size()) {
     return fail({ErrorKind::kInternal, "the coordinator named other peers than the plan has"});
   }
   if (unlinked_.empty()) return train();

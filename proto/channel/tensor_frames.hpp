@@ -41,6 +41,9 @@ struct FrameParts {
 // Decodes a LinkFrame that a peer sent; checks what does not depend on the link, the header of a
 // message with check_tensor_header().
 [[nodiscard]] Result<wire::LinkFrame> link_frame_from_wire(std::span<const std::byte> frame);
+// Whether sums and differences of a frame's times cannot overflow, and its arrivals are not too
+// many.
+[[nodiscard]] bool sound_times(const wire::LinkFrame& frame);
 // Known kind and element type, at most 8 extents, all positive, element count bounded, name at most
 // 512 bytes. Never trusts the payload.
 [[nodiscard]] Result<void> check_tensor_header(const wire::TensorHeader& header);

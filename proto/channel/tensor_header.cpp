@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <google/protobuf/stubs/logging.h>
 
+#include <algorithm>
+
 namespace longhaul::proto {
 namespace {
 
@@ -66,6 +68,17 @@ Result<wire::LinkFrame> link_frame_from_wire(std::span<const std::byte> bytes) {
     return refused(fmt::format("{} bytes that are no LinkFrame", bytes.size()));
   }
   return frame;
+}
+
+bool sound_times(const wire::LinkFrame& frame) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 55;
+  const auto sound = [](std::int64_t time) { return time > -kMost && time < kMost; };
+  const wire::LinkStatus& status = frame.status();
+  return sound(frame.sent_us()) && sound(status.echo_us()) && sound(status.echo_age_us()) &&
+         sound(status.least_transit_us()) &&
+         std::ranges::all_of(status.lanes(), [&](const auto& lane) {
+           return lane.arrivals_us_size() <= 4096 && std::ranges::all_of(lane.arrivals_us(), sound);
+         });
 }
 
 Result<void> check_tensor_header(const wire::TensorHeader& header) {

@@ -17,6 +17,9 @@ namespace {
 constexpr std::size_t kWrappedAlignment = 8;
 // Messages that wait for an earlier one: connections differ in speed, but not by that much.
 constexpr std::uint64_t kMaxMessagesAhead = 1u << 20;
+// Not told yet, per connection; without more of them goodput is not measured for a moment.
+constexpr std::size_t kMaxArrivals = 256;
+constexpr std::size_t kMaxRepeated = 1u << 16;
 
 }  // namespace
 
@@ -41,6 +44,12 @@ Error TensorReceiver::refused(const wire::Fragment& piece, const std::string& wh
   return {ErrorKind::kInternal, fmt::format("stage {}, step {}, micro-batch {}, tensor {}: {}",
                                             peer_.value, header->step() + 1, header->micro_batch(),
                                             proto::quoted(header->name()), what)};
+}
+
+// A piece that came before, and may have: it is the repetition, or the original that the repetition
+// overtook.
+bool TensorReceiver::forgiven(const wire::Fragment& piece) {
+  return piece.repeated_() || repeated_.erase({piece.sequence(), piece.offset()}) > 0;
 }
 
 Result<void> TensorReceiver::check_header(const wire::Fragment& piece) const {
@@ -114,7 +123,7 @@ Result<void> TensorReceiver::on_fragment(std::uint32_t number, wire::Fragment he
   Lane& lane = lanes_.at(number);
   LONGHAUL_ASSERT(lane.up);
   ++lane.received;
-  lane.arrivals_us.push_back(now_us);
+  if (lane.arrivals_us.size() < kMaxArrivals) lane.arrivals_us.push_back(now_us);
   news_ = true;
   untold_bytes_ += piece.bytes.size();
   const std::uint64_t offset = header.offset();
@@ -132,7 +141,7 @@ Result<void> TensorReceiver::on_fragment(std::uint32_t number, wire::Fragment he
     if (checked.has_error()) return checked.error();
   }
   if (header.sequence() < next_) {
-    if (header.repeated_()) return {};  // it had arrived, and the word of it was lost
+    if (forgiven(header)) return {};
     return refused(header, "was received before");
   }
   auto found = assembly_of(header);
@@ -142,7 +151,7 @@ Result<void> TensorReceiver::on_fragment(std::uint32_t number, wire::Fragment he
   const auto after = assembly.pieces.upper_bound(offset);
   if (after != assembly.pieces.begin()) {
     const auto& [at, length] = *std::prev(after);
-    if (header.repeated_() && at == offset && length == bytes) return {};
+    if (at == offset && length == bytes && forgiven(header)) return {};
     if (at + length > offset || (at == offset && assembly.any)) {
       return refused(header, fmt::format("the bytes at {} were received before", offset));
     }
@@ -154,6 +163,10 @@ Result<void> TensorReceiver::on_fragment(std::uint32_t number, wire::Fragment he
     return refused(header, "the payload's checksum is wrong");
   }
   if (header.has_header()) assembly.header = std::move(*header.mutable_header());
+  if (header.repeated_()) {
+    if (repeated_.size() == kMaxRepeated) repeated_.erase(repeated_.begin());
+    repeated_.emplace(header.sequence(), offset);
+  }
   assembly.pieces.emplace(offset, bytes);
   assembly.any = true;
   assembly.arrived_bytes += bytes;

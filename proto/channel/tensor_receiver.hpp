@@ -13,6 +13,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 namespace longhaul::proto {
@@ -83,6 +85,7 @@ class TensorReceiver {
   [[nodiscard]] Result<Assembly*> assembly_of(const wire::Fragment& piece);
   [[nodiscard]] Result<void> check_header(const wire::Fragment& piece) const;
   [[nodiscard]] Result<void> place(Assembly& assembly, std::uint64_t offset, Payload piece);
+  [[nodiscard]] bool forgiven(const wire::Fragment& piece);
   [[nodiscard]] Error refused(const wire::Fragment& piece, const std::string& what) const;
 
   StageIndex peer_;
@@ -92,6 +95,8 @@ class TensorReceiver {
   std::vector<Lane> lanes_;
   std::map<std::uint64_t, Assembly> arriving_;  // by sequence; from next_ on
   std::uint64_t next_ = 0;                      // the next message to complete
+  // Pieces of which the repetition came: the original, on a connection that was lost, may follow.
+  std::set<std::pair<std::uint64_t, std::uint64_t>> repeated_;  // sequence, offset
   std::uint64_t begun_bytes_ = 0;
   std::uint64_t used_bytes_ = 0;
   std::uint64_t told_used_ = 0;

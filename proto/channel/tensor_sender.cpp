@@ -18,6 +18,7 @@ constexpr std::uint64_t kLeastFragmentBytes = 16u << 10;
 constexpr std::uint64_t kFirstFragmentBytes = 256u << 10;
 constexpr std::uint64_t kFirstWindowBytes = 4u << 20;  // while nothing is known of the link
 constexpr std::uint64_t kLeastWindowBytes = 256u << 10;
+constexpr double kMostWindowBytes = 4e9;
 constexpr std::uint64_t kWindowFragments = 4;
 // A connection that is new has TCP's first window: what it gets at once would hold up the rest of
 // its message. It may have twice as much on its way with each round trip.
@@ -72,8 +73,8 @@ std::uint64_t TensorSender::window() const {
   const double goodput = meter_.measure().goodput;
   if (goodput == 0.0) return kFirstWindowBytes;
   const double round_trip_s = static_cast<double>(meter_.round_trip_us().value_or(0)) * 1e-6;
-  const auto wanted =
-      static_cast<std::uint64_t>(goodput * (kWindowRoundTrips * round_trip_s + kLateS));
+  const auto wanted = static_cast<std::uint64_t>(
+      std::min(kMostWindowBytes, goodput * (kWindowRoundTrips * round_trip_s + kLateS)));
   return std::max(kLeastWindowBytes, wanted + kWindowFragments * piece_bytes());
 }
 

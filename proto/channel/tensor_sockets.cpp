@@ -390,8 +390,8 @@ void TensorSockets::on_introduction(TensorLink& link, const IncomingFrames& fram
   wire::LinkFrame frame;
   frame.set_sent_us(monotonic_us());
   *frame.mutable_answer() = link.introduction(theirs.lane());
-  (void)put(link, theirs.lane(), frame, nullptr);
-  const bool gone = !connections_.contains(frames.descriptor);
+  const bool sent = put(link, theirs.lane(), frame, nullptr);
+  const bool gone = !sent || !connections_.contains(frames.descriptor);
   on_lane_up(link, theirs.lane());
   connection.disconnected = connection.disconnected || gone;
 }
@@ -441,6 +441,7 @@ void TensorSockets::on_fragment(TensorLink& link, std::uint32_t lane, wire::Frag
 void TensorSockets::on_status(TensorLink& link, const wire::LinkFrame& frame) {
   const std::int64_t now = link.lanes[kStatusLane].heard_us;
   const wire::LinkStatus& status = frame.status();
+  if (!sound_times(frame)) return lose(link, link.broken("told times that cannot be"));
   link.receiver.on_status_frame(frame.sent_us(), now);
   if (status.echo_age_us() >= 0) {
     const std::int64_t round_trip = now - status.echo_us() - status.echo_age_us();
@@ -477,6 +478,10 @@ void TensorSockets::say_farewell() {
     return entry.second.state == State::kLost || entry.second.sender.idle();
   });
   if (!all && monotonic_us() < farewell_->until_us) return;
+  // What came last is not acknowledged yet.
+  for (auto& [peer, link] : links_) {
+    if (link.receiver.has_news()) send_status(link);
+  }
   const auto done = std::move(farewell_->done);
   farewell_.reset();
   later(done);

@@ -6,6 +6,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 
@@ -124,6 +126,21 @@ TEST_CASE("tensor_channel: a replayed message is refused, a repeated piece is dr
   CHECK(scene.acceptor.received.size() == 3);  // two of it, one of the honest
 }
 
+TEST_CASE("tensor_channel: an original that its repetition overtook is dropped, once") {
+  Scene scene;
+  scene.raw.introduce();
+  const auto message = named(scene);
+  auto repeated = RawWorker::piece(message, "abcd", 0, 4);
+  repeated.set_repeated_(true);
+  scene.raw.send_piece(repeated, "abcd");
+  scene.raw.send(message, "abcd");
+  scene.raw.send(scene.raw.next(), "next");
+  REQUIRE(run_until(scene.loop, [&] { return scene.acceptor.received.size() == 2; }));
+  CHECK(scene.acceptor.errors.empty());
+  scene.raw.send(message, "abcd");
+  scene.check_refused(kNamed + "was received before");
+}
+
 TEST_CASE("tensor_channel: a peer that started anew is lost") {
   Scene scene;
   scene.raw.introduce();
@@ -229,6 +246,17 @@ TEST_CASE("tensor_channel: a status that claims what cannot be is refused") {
   SUBCASE("credit for what was not sent") { status.set_used_bytes(1); }
   scene.raw.send_status(status);
   scene.check_refused("acknowledged what it cannot have received");
+}
+
+TEST_CASE("tensor_channel: a status with times that overflow is refused") {
+  Scene scene;
+  scene.raw.introduce();
+  REQUIRE(run_until(scene.loop, [&] { return scene.acceptor.linked.contains(scene.raw.stage); }));
+  wire::LinkStatus status;
+  status.set_has_least_transit(true);
+  status.set_least_transit_us(std::numeric_limits<std::int64_t>::min());
+  scene.raw.send_status(status);
+  scene.check_refused("told times that cannot be");
 }
 
 TEST_CASE("tensor_channel: pieces that lie about their place or size are refused") {
