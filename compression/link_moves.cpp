@@ -9,10 +9,9 @@
 namespace longhaul::compression {
 namespace {
 
-constexpr std::uint32_t kLongestHold = 64;        // steps
-constexpr std::uint32_t kLongestProbeHold = 128;  // steps
-constexpr std::uint64_t kRecent = 32;      // steps; a climb this young that fails was a mistake
-constexpr std::uint64_t kQuietHolds = 16;  // holds without a change until the hold is halved
+constexpr std::uint32_t kLongestHold = 64;  // steps
+constexpr std::uint64_t kRecent = 32;       // steps; a climb this young that fails was a mistake
+constexpr std::uint64_t kQuietHolds = 16;   // holds without a change until the hold is halved
 
 }  // namespace
 

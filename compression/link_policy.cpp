@@ -16,10 +16,9 @@ constexpr double kSmallestMargin = 0.10;  // that a milder rung must have
 constexpr double kLargestMargin = 0.50;
 constexpr double kSpreads = 2.0;  // of goodput, for the margin
 constexpr double kClearlyFaster = 1.05;
-constexpr double kSameGoodput = 0.05;             // relative change that a reason does not mention
-constexpr std::uint32_t kLongestProbeHold = 128;  // steps
-constexpr std::uint32_t kSoon = 1;                // step from a try that fitted to the next
-constexpr std::uint64_t kFirstBar = 100;          // steps
+constexpr double kSameGoodput = 0.05;     // relative change that a reason does not mention
+constexpr std::uint32_t kSoon = 1;        // step from a try that fitted to the next
+constexpr std::uint64_t kFirstBar = 100;  // steps
 constexpr std::uint64_t kLongestBar = 12800;
 
 // Three digits, and all of those before the point.

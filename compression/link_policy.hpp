@@ -50,6 +50,7 @@ class LinkPolicy {
   [[nodiscard]] double goodput_bytes_per_s() const { return outlook_.goodput_bytes_per_s(); }
 
  private:
+  static constexpr std::uint32_t kLongestProbeHold = 128;  // steps
   enum class Cause { kTooSlow, kDemand, kForced, kLoss, kHeld, kProbe };
   struct Move {
     std::size_t place;

@@ -17,8 +17,6 @@ constexpr double kForwardGiven = 0.05;
 constexpr double kBackwardGiven = 0.02;
 constexpr double kMeasuredBoundaries = 3.0;
 
-bool is_integer(ValueFormat format) { return static_cast<int>(format) <= 8; }
-
 // What `count` links may lose each so that the same share survives as if one lost `loss`.
 double shared(double loss, double count) { return 1.0 - std::pow(1.0 - loss, 1.0 / count); }
 
@@ -45,14 +43,17 @@ double adatopk_ratio(const AdaTopK& link) {
   return std::isfinite(ratio) ? std::max(1.0, ratio) : 1.0;
 }
 
-Rung adatopk_rung(const AdaTopK& link) {
-  const double ratio = adatopk_ratio(link);
-  if (ratio <= 1.0) return Rung{};
+Rung indexed_rung(double ratio) {
   Rung rung;
   rung.selection = Selection::kIndexed;
   rung.own_mask = true;
   rung.density = static_cast<std::uint32_t>(std::max(1L, std::lround(kWholeDensity / ratio)));
   return rung;
+}
+
+Rung adatopk_rung(const AdaTopK& link) {
+  const double ratio = adatopk_ratio(link);
+  return ratio <= 1.0 ? Rung{} : indexed_rung(ratio);
 }
 
 double default_distortion(const DistortionDefault& what) {
@@ -109,10 +110,6 @@ std::vector<Rung> value_rungs(std::span<const Rung> ladder) {
     return static_cast<int>(a.format) > static_cast<int>(b.format);
   });
   return values;
-}
-
-bool shares_mask(const Rung& forward) {
-  return forward.selection != Selection::kAll && !forward.own_mask;
 }
 
 Rung backward_rung(const Rung& chosen, const Rung& forward) {

@@ -10,6 +10,9 @@
 
 namespace longhaul::compression {
 
+// One entry in `ratio`, at least 1, in FusionLLM's format: fp32 values and int64 indices.
+[[nodiscard]] Rung indexed_rung(double ratio);
+
 // AdaTopK (FusionLLM, arXiv 2410.12707): r_i = max(1, 3 r R_i / max_j R_j), and n / r_i entries
 // are kept, as fp32 values and int64 indices. Dense where r_i is 1. For 1 < r_i < 3 that is more
 // than the dense payload, and encode() sends the dense one.
@@ -53,8 +56,5 @@ struct Annealing {
 // under `forward`: never coarser values than the forward's; values for encode_masked where the
 // forward has a mask to share. Where the forward selects for its own, so does the backward.
 [[nodiscard]] Rung backward_rung(const Rung& chosen, const Rung& forward);
-
-// Whether the backward of a forward under this rung is encoded with encode_masked.
-[[nodiscard]] bool shares_mask(const Rung& forward);
 
 }  // namespace longhaul::compression

@@ -109,6 +109,18 @@ Result<TopKHeader> read_top_k_header(std::span<const std::byte> payload) {
   return header;
 }
 
+Result<std::size_t> entries_of(const TopKHeader& header, std::size_t rows, std::size_t columns) {
+  if (header.k > (header.global ? rows * columns : columns)) {
+    return Error{
+        fmt::format("{} entries are more than a tensor of {} x {} has", header.k, rows, columns)};
+  }
+  const std::size_t count = header.global ? header.k : header.k * rows;
+  if (header.index_bytes < count / 8) {  // a gap takes a bit at least
+    return Error{fmt::format("{} bytes are too few for {} indices", header.index_bytes, count)};
+  }
+  return count;
+}
+
 Result<ValueLayout> read_masked_header(std::span<const std::byte> payload) {
   const auto start = read_start(payload, kMaskedHeaderBytes, kPacked);
   if (start.has_error()) return start.error();

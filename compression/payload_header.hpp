@@ -34,6 +34,10 @@ void write_masked_header(const ValueLayout& layout, std::byte* to);
 // Foreign payloads; what is returned is consistent in itself, but nothing is known of the tensor.
 [[nodiscard]] Result<BlocksHeader> read_blocks_header(std::span<const std::byte> payload);
 [[nodiscard]] Result<TopKHeader> read_top_k_header(std::span<const std::byte> payload);
+// Entries that such a payload carries of a tensor of rows x columns; an error if there are not that
+// many, or if the index section cannot hold their gaps.
+[[nodiscard]] Result<std::size_t> entries_of(const TopKHeader& header, std::size_t rows,
+                                             std::size_t columns);
 [[nodiscard]] Result<ValueLayout> read_masked_header(std::span<const std::byte> payload);
 
 }  // namespace longhaul::compression

@@ -24,8 +24,6 @@ constexpr std::pair<Selection, std::string_view> kSelections[] = {
     {Selection::kTopKGlobal, "gtopk"},
     {Selection::kIndexed, "indexed"}};
 
-bool is_integer(ValueFormat format) { return static_cast<int>(format) <= 8; }
-
 constexpr Rung top_k(double percent, ValueFormat format, std::uint16_t block) {
   return {.selection = Selection::kTopKPerToken,
           .density = static_cast<std::uint32_t>(percent * kPerPercent + 0.5),
@@ -243,10 +241,14 @@ Result<Rung> unpack(std::uint64_t packed) {
 
 std::span<const Rung> default_ladder() { return kLadder; }
 
+bool is_integer(ValueFormat format) { return static_cast<int>(format) <= 8; }
+
+bool shares_mask(const Rung& forward) {
+  return forward.selection != Selection::kAll && !forward.own_mask;
+}
+
 Rung masked_values_of(const Rung& rung) {
-  const bool top_k =
-      rung.selection == Selection::kTopKPerToken || rung.selection == Selection::kTopKGlobal;
-  if (!top_k || rung.own_mask) return rung;
+  if (!shares_mask(rung)) return rung;
   Rung values = rung;
   values.selection = Selection::kAll;
   values.density = kWholeDensity;

@@ -69,6 +69,11 @@ struct Rung {
 // The order in which a link moves, from the mildest rung to the hardest.
 [[nodiscard]] std::span<const Rung> default_ladder();
 
+[[nodiscard]] bool is_integer(ValueFormat format);
+
+// Whether the backward of a forward under this rung is encoded with encode_masked.
+[[nodiscard]] bool shares_mask(const Rung& forward);
+
 // The backward rung that belongs to a forward rung of a top-k link: the same value format, without
 // selection of its own (for encode_masked). Any other rung is returned as it is.
 [[nodiscard]] Rung masked_values_of(const Rung& rung);

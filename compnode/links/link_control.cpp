@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -19,6 +18,7 @@ using compression::RungSample;
 using Mode = proto::CompressionSetting::Mode;
 using proto::StageIndex;
 
+constexpr std::size_t kPaceSteps = 5;
 constexpr double kMostToldNumber = 9007199254740992.0;  // 2^53
 
 proto::Result<std::optional<Rung>> fixed_rung(const proto::CompressionSetting& setting) {
@@ -28,12 +28,7 @@ proto::Result<std::optional<Rung>> fixed_rung(const proto::CompressionSetting& s
     return std::optional(*rung);
   }
   if (setting.mode == Mode::kUniformTopK) {
-    Rung rung;
-    rung.selection = compression::Selection::kIndexed;
-    rung.own_mask = true;
-    rung.density = static_cast<std::uint32_t>(
-        std::lround(static_cast<double>(compression::kWholeDensity) / setting.ratio));
-    return std::optional(rung);
+    return std::optional(compression::indexed_rung(setting.ratio));
   }
   return std::optional<Rung>();
 }
@@ -177,8 +172,8 @@ std::optional<Rung> LinkControl::take_trial(const BoundaryLink& link) {
   const std::lock_guard lock(mutex_);
   Sending& sending = sending_.at(link);
   if (sending.wanted.empty()) return std::nullopt;
-  const Rung rung = sending.wanted.back();
-  sending.wanted.pop_back();
+  const Rung rung = sending.wanted.front();
+  sending.wanted.erase(sending.wanted.begin());
   return rung;
 }
 
@@ -243,18 +238,16 @@ void LinkControl::end_step(std::uint64_t step, double loss,
   const std::lock_guard lock(mutex_);
   // Every number but the first two has one owner, the others say 0.
   std::vector<double> sums(number_count(), 0.0);
-  pace_.forward_s = pace_.backward_s = 0.0;
+  StageTime slowest;
   for (const std::vector<double>& stage : told) {
     LONGHAUL_ASSERT(stage.size() == sums.size());
     // What no stage of ours tells is not believed: the step is judged without it.
     if (!std::ranges::all_of(stage, [](double n) { return n >= 0.0 && n < kMostToldNumber; }))
       continue;
-    if (stage[0] + stage[1] > pace_.forward_s + pace_.backward_s) {
-      pace_.forward_s = stage[0];
-      pace_.backward_s = stage[1];
-    }
+    if (stage[0] + stage[1] > slowest.sum()) slowest = {stage[0], stage[1]};
     for (std::size_t i = 2; i < sums.size(); ++i) sums[i] += stage[i];
   }
+  see_pace(slowest);
   first_step_ = false;
   double water_level_s = 0.0;
   double slowest_s = 0.0;
@@ -286,6 +279,17 @@ void LinkControl::end_step(std::uint64_t step, double loss,
     sending.samples.clear();
     sending.trials.clear();
   }
+}
+
+// The median of a few steps: a step in which a host was busy with something else is no new pace.
+void LinkControl::see_pace(const StageTime& slowest) {
+  slowest_.push_back(slowest);
+  if (slowest_.size() > kPaceSteps) slowest_.pop_front();
+  std::vector<StageTime> sorted(slowest_.begin(), slowest_.end());
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>((sorted.size() - 1) / 2);
+  std::ranges::nth_element(sorted, middle, {}, &StageTime::sum);
+  pace_.forward_s = middle->forward_s;
+  pace_.backward_s = middle->backward_s;
 }
 
 void LinkControl::choose_adaptive(std::size_t index, std::uint64_t step, double loss,

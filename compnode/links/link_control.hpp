@@ -14,6 +14,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -96,6 +97,12 @@ class LinkControl {
     kDecodeS,  // the receiver's: per micro-batch
     kPerLink,
   };
+  // Of the slowest stage, per micro-batch.
+  struct StageTime {
+    double forward_s = 0.0;
+    double backward_s = 0.0;
+    [[nodiscard]] double sum() const { return forward_s + backward_s; }
+  };
   struct Sending {
     std::unique_ptr<compression::LinkPolicy> policy;  // adaptive only
     bool begun = false;                               // the first step's rung is chosen
@@ -125,6 +132,7 @@ class LinkControl {
   void begin(const BoundaryLink& link, Sending& sending);
   [[nodiscard]] double goodput(const BoundaryLink& link) const;
   [[nodiscard]] double dense_s(const BoundaryLink& link, const Sending& sending) const;
+  void see_pace(const StageTime& slowest);
   void choose_adaptive(std::size_t index, std::uint64_t step, double loss, double water_level_s,
                        std::span<const double> sums);
   void choose_adatopk(Sending& sending, const BoundaryLink& link, double slowest_s,
@@ -133,7 +141,8 @@ class LinkControl {
 
   std::vector<BoundaryLink> links_;  // each once
   const Options options_;
-  PipelinePace pace_;  // as of the last step; in the first one of this stage alone
+  PipelinePace pace_;  // of the last steps; in the first one of this stage alone
+  std::deque<StageTime> slowest_;  // of the last steps, the latest last
   std::size_t boundaries_ = 1;
   bool first_step_ = true;
   std::optional<compression::Rung> fixed_;

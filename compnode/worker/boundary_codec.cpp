@@ -2,7 +2,6 @@
 #include "compnode/worker/boundary_codec.hpp"
 
 #include "compnode/execution/torch.hpp"
-#include "compression/link_rules.hpp"
 #include "proto/assert.hpp"
 #include "proto/checksum.hpp"
 

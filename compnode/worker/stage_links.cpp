@@ -38,6 +38,14 @@ compression::Codec codec_for(at::ScalarType type) {
 
 BoundaryLink link_of(const BoundaryTensor& what) { return {what.from, what.to, what.backward}; }
 
+BoundaryTensor boundary_tensor(const Boundary& boundary, bool backward, const Moment& moment) {
+  return {.from = boundary.from,
+          .to = boundary.to,
+          .value = boundary.value,
+          .backward = backward,
+          .moment = moment};
+}
+
 std::vector<BoundaryLink> links_of(const proto::Graph& graph, const proto::Plan& plan) {
   std::vector<BoundaryLink> links;
   for (const Boundary& boundary : proto::boundaries(graph, plan)) {
@@ -176,15 +184,6 @@ void StageLinks::send_tensor(StageIndex to, wire::TensorHeader::Kind kind, const
     payload = {*encoded, encoded};
   }
   send_payload(std::move(message), std::move(payload), {});
-}
-
-BoundaryTensor StageLinks::boundary_tensor(const Boundary& boundary, bool backward,
-                                           const Moment& moment) const {
-  return {.from = boundary.from,
-          .to = boundary.to,
-          .value = boundary.value,
-          .backward = backward,
-          .moment = moment};
 }
 
 // Where the codec wants tensors of this device.

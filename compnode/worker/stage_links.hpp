@@ -123,8 +123,6 @@ class StageLinks {
   [[nodiscard]] Message take_checked(const MessageKey& key, const Expected& expected);
   void try_rung(const BoundaryTensor& what, const at::Tensor& tensor,
                 const BoundaryCodec::Received& answered);
-  [[nodiscard]] BoundaryTensor boundary_tensor(const proto::Boundary& boundary, bool backward,
-                                               const Moment& moment) const;
   [[nodiscard]] at::Tensor dense_tensor(const MessageKey& key, Message message,
                                         const Expected& expected);
   void send_tensor(proto::StageIndex to, wire::TensorHeader::Kind kind, const Moment& moment,

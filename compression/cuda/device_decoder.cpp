@@ -33,15 +33,10 @@ Result<void> decode_top_k(std::span<const std::byte> payload, Shape shape,
   const auto read = read_top_k_header(payload);
   if (read.has_error()) return read.error();
   const TopKHeader& header = read.value();
-  if (header.k > (header.global ? shape.elements() : shape.columns)) {
-    return Error{fmt::format("{} entries are more than a tensor of {} x {} has", header.k,
-                             shape.rows, shape.columns)};
-  }
-  const std::size_t count = header.global ? header.k : header.k * shape.rows;
+  const auto entries_sent = entries_of(header, shape.rows, shape.columns);
+  if (entries_sent.has_error()) return entries_sent.error();
+  const std::size_t count = entries_sent.value();
   const auto body = payload.subspan(kTopKHeaderBytes);
-  if (header.index_bytes < count / 8) {  // a gap takes a bit at least
-    return Error{fmt::format("{} bytes are too few for {} indices", header.index_bytes, count)};
-  }
   mask.resize(count);
   if (auto indices = read_indices(body.first(header.index_bytes), header.fine, shape, count, memory,
                                   mask.out());

@@ -12,6 +12,8 @@ namespace {
 constexpr std::int64_t kLeastHorizonUs = 10'000'000;
 constexpr double kGroupS = 0.02;
 constexpr double kFullRoundTrips = 2.0;
+// A few numbers at a step's end take as long as the hosts take to wake up, whatever the link.
+constexpr std::uint64_t kLeastRunBytes = 8u << 10;
 constexpr std::size_t kWindowsKept = 6;
 // Less than that in a window says little: the windows before it are asked too.
 constexpr std::size_t kEnoughFragments = 16;
@@ -54,7 +56,7 @@ void LinkMeter::end_group() {
     group_.rate_squares = bytes * bytes / group_.busy_s;
     run_.add(group_);
     run_lasted_s_ += group_.busy_s;
-    window_.all.add(group_);
+    run_carried_ += group_.bytes;
   }
   group_ = {};
 }
@@ -62,7 +64,10 @@ void LinkMeter::end_group() {
 void LinkMeter::judge_run() {
   end_group();
   const double round_trip_s = seconds(round_trips_.least().value_or(0));
-  if (run_lasted_s_ > kFullRoundTrips * round_trip_s) window_.full.add(run_);
+  if (run_carried_ >= kLeastRunBytes) {
+    window_.all.add(run_);
+    if (run_lasted_s_ > kFullRoundTrips * round_trip_s) window_.full.add(run_);
+  }
   run_ = {};
 }
 
@@ -84,6 +89,7 @@ void LinkMeter::on_arrivals(std::span<const Arrival> arrivals,
     if (!queued) {
       judge_run();
       run_lasted_s_ = 0.0;
+      run_carried_ = 0;
     }
     group_.bytes += arrival.bytes;
     group_.busy_s += seconds(took_us);
@@ -108,22 +114,31 @@ void LinkMeter::on_round_trip(std::int64_t round_trip_us, std::int64_t now_us) {
 
 void LinkMeter::end_window() {
   judge_run();
-  if (window_.fragments == 0) return;
+  if (window_.all.bytes == 0) {
+    window_ = {};
+    return;
+  }
   const double full = rate(window_.full.bytes, window_.full.busy_s);
   if (full > 0.0) {
     full_goodput_ = full;
-  } else if (window_.fragments >= kEnoughFragments / 4) {
+  } else if (window_.all.bytes > 0 && window_.fragments >= kEnoughFragments / 4) {
     full_goodput_ = std::max(rate(window_.all.bytes, window_.all.busy_s), kFading * full_goodput_);
   }
   windows_.push_back(window_);
   if (windows_.size() > kWindowsKept) windows_.pop_front();
   window_ = {};
+  of_windows_ = measure_windows();
 }
 
 LinkMeasure LinkMeter::measure() const {
-  LinkMeasure measure;
+  LinkMeasure measure = of_windows_;
   measure.round_trip_s = seconds(round_trips_.least().value_or(0));
   measure.jitter_s = jitter_s_;
+  return measure;
+}
+
+LinkMeasure LinkMeter::measure_windows() const {
+  LinkMeasure measure;
   Window sum;
   for (auto window = windows_.rbegin(); window != windows_.rend(); ++window) {
     sum.all.add(window->all);

@@ -62,6 +62,7 @@ class LinkMeter {
   void end_window();
   // Of the last window with enough traffic, or of the last few.
   [[nodiscard]] LinkMeasure measure() const;
+  [[nodiscard]] double goodput() const { return of_windows_.goodput; }  // measure()'s
   [[nodiscard]] std::optional<std::int64_t> round_trip_us() const { return round_trips_.least(); }
 
  private:
@@ -80,16 +81,19 @@ class LinkMeter {
 
   void end_group();
   void judge_run();
+  [[nodiscard]] LinkMeasure measure_windows() const;
   std::optional<std::int64_t> least_transit_us_;
   std::optional<std::int64_t> last_arrival_us_;
   RecentLeast round_trips_;
   double smoothed_round_trip_s_ = 0.0;
   double jitter_s_ = 0.0;
-  Traffic group_;              // not yet 20 ms of it
-  Traffic run_;                // since the last pause, or since the window began
-  double run_lasted_s_ = 0.0;  // since the last pause
+  Traffic group_;                  // not yet 20 ms of it
+  Traffic run_;                    // since the last pause, or since the window began
+  double run_lasted_s_ = 0.0;      // since the last pause
+  std::uint64_t run_carried_ = 0;  // likewise
   Window window_;
   std::deque<Window> windows_;  // ended, latest last
+  LinkMeasure of_windows_;      // all that is theirs
   double full_goodput_ = 0.0;   // the last that was no lower bound, fading
 };
 

@@ -46,6 +46,8 @@ struct LinkState {
   std::uint32_t losses = 0;       // connections that were lost and replaced, or are to be
 };
 
+class TensorSockets;
+
 class TensorChannel {
  public:
   struct Options {
@@ -114,9 +116,8 @@ class TensorChannel {
   void when_acknowledged(std::chrono::milliseconds patience, std::function<void()> done);
 
  private:
-  class Impl;
-  explicit TensorChannel(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit TensorChannel(std::unique_ptr<TensorSockets> sockets);
+  std::unique_ptr<TensorSockets> sockets_;
 };
 
 }  // namespace longhaul::proto

@@ -95,13 +95,7 @@ std::optional<IncomingFrames> receive_frames(zmq::socket_ref socket, bool from_r
   if (!has_piece) return frames;
   frames.piece = std::make_shared<zmq::message_t>();
   if (!receive_frame(socket, *frames.piece)) return frames;
-  if (frames.piece->more()) {
-    zmq::message_t rest;
-    do {
-      if (!receive_frame(socket, rest)) break;
-    } while (rest.more());
-    frames.more = true;
-  }
+  frames.more = drop_rest_of_message(socket, *frames.piece);
   return frames;
 }
 

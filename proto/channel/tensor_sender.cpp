@@ -62,7 +62,7 @@ void TensorSender::lane_down(std::uint32_t number) {
 }
 
 std::uint64_t TensorSender::piece_bytes() const {
-  const double goodput = meter_.measure().goodput;
+  const double goodput = meter_.goodput();
   if (goodput == 0.0) return kFirstFragmentBytes;
   const auto wanted = static_cast<std::uint64_t>(goodput * kFragmentS);
   return std::bit_floor(
@@ -70,7 +70,7 @@ std::uint64_t TensorSender::piece_bytes() const {
 }
 
 std::uint64_t TensorSender::window() const {
-  const double goodput = meter_.measure().goodput;
+  const double goodput = meter_.goodput();
   if (goodput == 0.0) return kFirstWindowBytes;
   const double round_trip_s = static_cast<double>(meter_.round_trip_us().value_or(0)) * 1e-6;
   const auto wanted = static_cast<std::uint64_t>(

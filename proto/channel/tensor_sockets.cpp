@@ -102,10 +102,9 @@ const TensorLink& TensorSockets::link(StageIndex peer) const {
 
 LinkState TensorSockets::state(StageIndex peer) const {
   const TensorLink& link = this->link(peer);
-  const auto losses = losses_.find(peer);
   return {.measure = link.sender.meter().measure(),
           .connections = std::min(link.fragment_lanes_up(), link.sender.wanted_lanes()),
-          .losses = losses == losses_.end() ? 0 : losses->second};
+          .losses = link.losses};
 }
 
 TensorLink& TensorSockets::add(StageIndex peer) {
@@ -332,7 +331,7 @@ void TensorSockets::on_accepted_frames(IncomingFrames frames) {
   if (by_key == by_key_.end()) return;
   TensorLink& link = links_.at(by_key->second);
   const auto known = by_routing_id_.find(frames.routing_id);
-  if (known != by_routing_id_.end())
+  if (known != by_routing_id_.end() && known->second.first == by_key->second)
     return on_frames(link, known->second.second, std::move(frames));
   // A connection says first whose it is. One that does not is what ZeroMQ left of a lost one.
   if (link.state == State::kLost || !frames.frame || frames.piece) return;
@@ -421,7 +420,7 @@ void TensorSockets::on_lane_down(TensorLink& link, std::uint32_t lane) {
   const bool complete = link.complete();
   by_routing_id_.erase(link.lanes[lane].routing_id);
   link.lane_down(lane);
-  ++losses_[link.ends.peer];
+  ++link.losses;
   if (complete && !link.complete()) link.incomplete_since_us = monotonic_us();
   pump(link);
 }

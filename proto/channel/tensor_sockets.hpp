@@ -111,7 +111,6 @@ class TensorSockets {
   std::map<std::string, std::pair<StageIndex, std::uint32_t>> by_routing_id_;
   PayloadMemory memory_;
   std::map<StageIndex, TensorLink> links_;
-  std::map<StageIndex, std::uint32_t> losses_;
   boost::asio::steady_timer ticker_;
   boost::asio::steady_timer teller_;
   bool telling_ = false;

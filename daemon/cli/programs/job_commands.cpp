@@ -65,22 +65,23 @@ int list(const CommandLine& line, const JobOptions& options) {
   return kDone;
 }
 
-int show(const CommandLine& line, const JobOptions& options) {
+using Render = std::string (*)(const wire::JobStatus&, const TableOptions&);
+
+int print_status(const CommandLine& line, const JobOptions& options, Render render) {
   wire::Envelope message;
   message.mutable_show_job()->set_job_id(options.id);
   const auto answer = ask_coordinator(line.config, std::move(message));
   if (!answer) return fail(kLonghaul, answer.error());
-  std::cout << render_job(answer->job_status(), table(options.json));
+  std::cout << render(answer->job_status(), table(options.json));
   return kDone;
 }
 
+int show(const CommandLine& line, const JobOptions& options) {
+  return print_status(line, options, render_job);
+}
+
 int why(const CommandLine& line, const JobOptions& options) {
-  wire::Envelope message;
-  message.mutable_show_job()->set_job_id(options.id);
-  const auto answer = ask_coordinator(line.config, std::move(message));
-  if (!answer) return fail(kLonghaul, answer.error());
-  std::cout << render_why(answer->job_status(), table(options.json));
-  return kDone;
+  return print_status(line, options, render_why);
 }
 
 // Cancel and export: the coordinator accepts, and the job's events say the rest.

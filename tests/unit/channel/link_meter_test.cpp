@@ -114,6 +114,17 @@ TEST_CASE("link_meter: what a full link once carried fades where bursts no longe
   CHECK(path.meter.measure().goodput == doctest::Approx(1e6).epsilon(0.05));
 }
 
+TEST_CASE("link_meter: a few numbers now and then say nothing of the link") {
+  Path path([](double t) { return t < 2.0 ? 12.5e6 : 20e3; }, 0.001);  // as if hosts woke up late
+  path.burst(100, 62'500, 10.0);
+  path.meter.end_window();
+  for (int i = 0; i < 50; ++i) {
+    path.burst(1, 100, 11.0 + i * 0.1);
+    path.meter.end_window();
+  }
+  CHECK(path.meter.measure().goodput == doctest::Approx(12.5e6).epsilon(0.01));
+}
+
 TEST_CASE("link_meter: jitter is the round trips' mean deviation") {
   LinkMeter meter;
   std::mt19937 random(1);
