@@ -56,6 +56,8 @@ class LinkOutlook {
   // Backward: the place in the ladder that the forward must at least have for this link to take at
   // most `limit_s`, else for it to be fastest. 0: none.
   [[nodiscard]] std::size_t demand(double limit_s) const;
+  // Backward: the least that it takes under the forward at that place; none if not known.
+  [[nodiscard]] std::optional<double> fastest_under(std::size_t ladder_place) const;
   // Of the forward's rung in the ladder; of an intermediate rung, the next harder one's.
   [[nodiscard]] std::size_t forward_place() const;
 
@@ -65,7 +67,6 @@ class LinkOutlook {
 
  private:
   [[nodiscard]] std::optional<double> time_under(std::size_t place, const Rung& forward) const;
-  [[nodiscard]] std::optional<double> fastest_under(std::size_t ladder_place) const;
   [[nodiscard]] double fastest_s() const;
   [[nodiscard]] bool masked() const;
   [[nodiscard]] bool complete() const;

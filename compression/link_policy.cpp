@@ -16,6 +16,9 @@ constexpr double kSmallestMargin = 0.10;  // that a milder rung must have
 constexpr double kLargestMargin = 0.50;
 constexpr double kSpreads = 2.0;  // of goodput, for the margin
 constexpr double kClearlyFaster = 1.05;
+// Of the limit: what a rung may take by a lower bound of the goodput to be worth a try. Small
+// messages make a link look slower than it is, but not by more.
+constexpr double kWorthATry = 1.5;
 constexpr double kSameGoodput = 0.05;     // relative change that a reason does not mention
 constexpr std::uint32_t kSoon = 1;        // step from a try that fitted to the next
 constexpr std::uint64_t kFirstBar = 100;  // steps
@@ -203,11 +206,18 @@ std::optional<LinkPolicy::Move> LinkPolicy::probe(const StepInput& input) {
   for (std::size_t place = target_; place-- > least;) {
     const auto coding = outlook_.coding_s(place);
     if (!outlook_.allowed(place) || coding.value_or(0.0) > outlook_.limit_s()) continue;
+    if (!worth_a_try(outlook_.time_s(place))) return std::nullopt;
     return Move{place, Cause::kProbe,
                 fmt::format("the link was not full for {} steps, at least {} Mbit/s: a try",
                             bound_steps_, mbit(outlook_.goodput_bytes_per_s()))};
   }
   return std::nullopt;
+}
+
+// After a long time without a full link, anything is.
+bool LinkPolicy::worth_a_try(std::optional<double> time_s) const {
+  return bound_steps_ >= kLongestProbeHold || !time_s ||
+         *time_s <= kWorthATry * outlook_.limit_s();
 }
 
 // What only a lower bound of goodput says never asks for more than the forward does already; now
@@ -221,7 +231,8 @@ void LinkPolicy::update_demand(const StepInput& input) {
     demand_ = std::min(now, outlook_.demand(outlook_.limit_s() / margin(input.link)));
   }
   if (!measured(input.link) || input.link.lower_bound) demand_ = std::min(demand_, now);
-  if (bound_steps_ >= probe_hold_ && demand_ == now && now > 0) {
+  if (bound_steps_ >= probe_hold_ && demand_ == now && now > 0 &&
+      worth_a_try(outlook_.fastest_under(now - 1))) {
     demand_ = now - 1;
     bound_steps_ = 0;
     probe_hold_ = std::min(2 * probe_hold_, kLongestProbeHold);

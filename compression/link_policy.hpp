@@ -63,6 +63,7 @@ class LinkPolicy {
   [[nodiscard]] std::optional<Move> harder(const StepInput& input) const;
   [[nodiscard]] std::optional<Move> milder(const StepInput& input);
   [[nodiscard]] std::optional<Move> probe(const StepInput& input);
+  [[nodiscard]] bool worth_a_try(std::optional<double> time_s) const;
   [[nodiscard]] std::optional<Move> take_back(const LossGuard::Rise& rise);
   void anneal();
   void update_demand(const StepInput& input);

@@ -18,6 +18,10 @@ constexpr std::size_t kWindowsKept = 6;
 // Less than that in a window says little: the windows before it are asked too.
 constexpr std::size_t kEnoughFragments = 16;
 constexpr double kEnoughBusyS = 0.6;
+// Of full traffic, before the link is believed to carry no more: a host that wakes up late adds
+// milliseconds to each run, which a few small messages take for a slow link.
+constexpr double kEnoughFullS = 0.3;
+constexpr std::uint64_t kEnoughFullBytes = 1u << 20;
 // Short bursts may be slower than the link, since TCP opens its window anew; or the link may have
 // become slower. What it carried when it was full is believed less with each window.
 constexpr double kFading = 0.8;
@@ -118,16 +122,18 @@ void LinkMeter::end_window() {
     window_ = {};
     return;
   }
-  const double full = rate(window_.full.bytes, window_.full.busy_s);
-  if (full > 0.0) {
-    full_goodput_ = full;
-  } else if (window_.all.bytes > 0 && window_.fragments >= kEnoughFragments / 4) {
-    full_goodput_ = std::max(rate(window_.all.bytes, window_.all.busy_s), kFading * full_goodput_);
-  }
+  const bool telling = window_.fragments >= kEnoughFragments / 4;
+  const double all = rate(window_.all.bytes, window_.all.busy_s);
   windows_.push_back(window_);
   if (windows_.size() > kWindowsKept) windows_.pop_front();
   window_ = {};
   of_windows_ = measure_windows();
+  if (!of_windows_.lower_bound) {
+    full_goodput_ = of_windows_.goodput;
+  } else if (telling) {
+    full_goodput_ = std::max(all, kFading * full_goodput_);
+  }
+  if (of_windows_.lower_bound) of_windows_.goodput = std::max(of_windows_.goodput, full_goodput_);
 }
 
 LinkMeasure LinkMeter::measure() const {
@@ -147,7 +153,7 @@ LinkMeasure LinkMeter::measure_windows() const {
     sum.fragments += window->fragments;
     if (sum.fragments >= kEnoughFragments && sum.all.busy_s >= kEnoughBusyS) break;
   }
-  const bool full = sum.full.busy_s > 0.0;
+  const bool full = sum.full.busy_s >= kEnoughFullS || sum.full.bytes >= kEnoughFullBytes;
   const Traffic& traffic = full ? sum.full : sum.all;
   measure.goodput = rate(traffic.bytes, traffic.busy_s);
   measure.lower_bound = !full;
@@ -160,7 +166,6 @@ LinkMeasure LinkMeter::measure_windows() const {
     measure.spread = std::sqrt(std::max(0.0, variance)) / measure.goodput;
   }
   if (sum.fragments > 0) measure.queueing_s = sum.queueing_s / static_cast<double>(sum.fragments);
-  if (!full) measure.goodput = std::max(measure.goodput, full_goodput_);
   return measure;
 }
 

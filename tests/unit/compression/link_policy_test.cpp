@@ -177,7 +177,7 @@ TEST_CASE("policy: with lower bounds it still climbs when the link has become fa
   SimulatedLink link = link_of([](double now_s) { return now_s < 20.0 ? 0.09 : 5.0; });
   link.meter = SimulatedLink::Meter::kBusy;
   const SimulatedRun run = simulate(link, 200);
-  CHECK(name(run.steps[40].rung) == "topk25%-int8/128-packed");
+  CHECK(name(run.steps[38].rung) == "topk25%-int8/128-packed");
   CHECK(run.steps.back().rung == Rung{});
   CHECK(run.efficiency(link, 60) > 0.99);
 }
@@ -302,7 +302,7 @@ TEST_CASE("policy: a loss that jumps takes the rung back and bars it for longer 
 }
 
 TEST_CASE("policy: tries of milder rungs do not end the watch over a harder one") {
-  SimulatedLink link = link_of([](double now_s) { return now_s < 20.0 ? 0.27 : 0.09; });
+  SimulatedLink link = link_of([](double now_s) { return now_s < 20.0 ? 0.27 : 0.115; });
   link.meter = SimulatedLink::Meter::kBusy;
   std::mt19937_64 random(3);
   std::uniform_real_distribution<double> noise(0.98, 1.02);

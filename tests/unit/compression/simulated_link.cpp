@@ -8,6 +8,10 @@
 namespace longhaul::compression {
 namespace {
 
+// Of the computation's time: what hosts that wake up late add to each message of a link that is
+// not full.
+constexpr double kLate = 0.1;
+
 double value_bits(const Rung& rung) {
   switch (rung.format) {
     case ValueFormat::kInt3:
@@ -111,7 +115,8 @@ SimulatedRun simulate(const SimulatedLink& link, std::uint64_t steps) {
     }
     StepInput input;
     input.step = step;
-    input.link = {.goodput_bytes_per_s = noise(random) * bytes / (full ? wire_s : record.seconds),
+    const double late_s = full ? 0.0 : kLate * link.compute_s * link.micro_batches;
+    input.link = {.goodput_bytes_per_s = noise(random) * bytes / (wire_s + late_s),
                   .spread = link.noise / std::sqrt(3.0),
                   .lower_bound = !full};
     input.entries = link.entries;

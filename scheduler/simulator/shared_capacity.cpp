@@ -1,0 +1,74 @@
+// Water-filling over the jobs at each change.
+#include "scheduler/simulator/shared_capacity.hpp"
+
+#include "proto/assert.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace longhaul::scheduler {
+
+void SharedCapacity::start(JobId job, double work, double now_s, double most) {
+  LONGHAUL_ASSERT(std::isfinite(work) && work >= 0.0 && most > 0.0);
+  advance(now_s);
+  jobs_.push_back({.id = job, .left = work, .most = most, .rate = 0.0});
+  share();
+}
+
+void SharedCapacity::set_most(JobId job, double most, double now_s) {
+  advance(now_s);
+  const auto found = std::ranges::find(jobs_, job, &Job::id);
+  LONGHAUL_ASSERT(found != jobs_.end() && most > 0.0);
+  found->most = most;
+  share();
+}
+
+void SharedCapacity::set_factor(double factor, double now_s) {
+  LONGHAUL_ASSERT(std::isfinite(factor) && factor >= 0.0);
+  advance(now_s);
+  factor_ = factor;
+  share();
+}
+
+std::optional<SharedCapacity::Next> SharedCapacity::next() const {
+  std::optional<Next> first;
+  for (const Job& job : jobs_) {
+    if (job.left > 0.0 && job.rate <= 0.0) continue;
+    const double at_s = job.left <= 0.0 ? now_s_ : now_s_ + job.left / job.rate;
+    if (!first || at_s < first->at_s) first = Next{.job = job.id, .at_s = at_s};
+  }
+  return first;
+}
+
+void SharedCapacity::finish(const Next& next) {
+  advance(next.at_s);
+  const auto found = std::ranges::find(jobs_, next.job, &Job::id);
+  LONGHAUL_ASSERT(found != jobs_.end());
+  jobs_.erase(found);
+  share();
+}
+
+void SharedCapacity::advance(double now_s) {
+  const double passed_s = std::max(0.0, now_s - now_s_);
+  for (Job& job : jobs_) {
+    // An infinite rate has no time to take.
+    const double done = passed_s > 0.0 || std::isfinite(job.rate) ? job.rate * passed_s : 0.0;
+    job.left = std::max(0.0, job.left - done);
+  }
+  now_s_ = std::max(now_s, now_s_);
+}
+
+void SharedCapacity::share() {
+  std::vector<Job*> unserved;
+  unserved.reserve(jobs_.size());
+  for (Job& job : jobs_) unserved.push_back(&job);
+  std::ranges::sort(unserved, {}, [](const Job* job) { return job->most; });
+  double left = capacity_ * factor_;
+  for (std::size_t i = 0; i < unserved.size(); ++i) {
+    const double equal = left / static_cast<double>(unserved.size() - i);
+    unserved[i]->rate = std::min(equal, unserved[i]->most);
+    if (std::isfinite(left)) left -= unserved[i]->rate;
+  }
+}
+
+}  // namespace longhaul::scheduler

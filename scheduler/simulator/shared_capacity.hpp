@@ -1,0 +1,58 @@
+// A capacity that several jobs share fairly while it lasts: a host's processors, a path's
+// bandwidth.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <vector>
+
+namespace longhaul::scheduler {
+
+// Fluid max-min sharing: every job gets an equal rate, but none more than it can use; what one
+// leaves goes to the others. A value: it is told the time, which never goes back.
+class SharedCapacity {
+ public:
+  using JobId = std::uint64_t;
+
+  // `capacity`: work per second at factor 1, positive, or infinite.
+  explicit SharedCapacity(double capacity) : capacity_(capacity) {}
+
+  // `work`: finite, not negative. `most`: work per second that the job can use.
+  void start(JobId job, double work, double now_s,
+             double most = std::numeric_limits<double>::infinity());
+  // Changes what a job can use.
+  void set_most(JobId job, double most, double now_s);
+  // Multiplies the capacity from now on; 0 stops everything.
+  void set_factor(double factor, double now_s);
+
+  struct Next {
+    JobId job = 0;
+    double at_s = 0.0;
+  };
+  // Which job ends first if nothing changes; of several, the one that started first.
+  [[nodiscard]] std::optional<Next> next() const;
+  // Removes the job that next() names, at its time.
+  void finish(const Next& next);
+
+  [[nodiscard]] std::size_t jobs() const { return jobs_.size(); }
+
+ private:
+  struct Job {
+    JobId id = 0;
+    double left = 0.0;
+    double most = 0.0;
+    double rate = 0.0;
+  };
+
+  void advance(double now_s);
+  void share();
+
+  double capacity_;
+  double factor_ = 1.0;
+  double now_s_ = 0.0;
+  std::vector<Job> jobs_;  // in the order of their start
+};
+
+}  // namespace longhaul::scheduler
