@@ -3,6 +3,7 @@
 
 #include "proto/assert.hpp"
 #include "proto/job.hpp"
+#include "proto/message_json.hpp"
 #include "proto/refused.hpp"
 #include "proto/text.hpp"
 
@@ -39,6 +40,11 @@ Result<Stage> read_stage(const wire::Stage& message, std::size_t index) {
                    kMaximumThreads);
   }
   if (message.operators().empty()) return refused("stage {} has no operators", index);
+  if (!message.more_devices().empty() || message.strategies_size() > 1) {
+    return refused(
+        "stage {} is spread over {} devices; workers execute one device per stage so far", index,
+        message.more_devices_size() + 1);
+  }
   return Stage{.node = message.node(),
                .device = message.device(),
                .threads = message.threads(),
@@ -106,6 +112,21 @@ Result<void> check_flow(const Graph& graph, const std::vector<Stage>& stages) {
   return {};
 }
 
+Result<std::vector<LinkStart>> read_links(const wire::Plan& message) {
+  std::vector<LinkStart> links;
+  const auto stages = static_cast<std::uint32_t>(message.stages_size());
+  for (const wire::LinkStart& link : message.links()) {
+    if (link.from_stage() >= stages || link.to_stage() >= stages ||
+        link.from_stage() == link.to_stage()) {
+      return refused("a link from stage {} to stage {} of {}", link.from_stage(), link.to_stage(),
+                     stages);
+    }
+    if (auto named = check_name("rung", link.rung()); !named) return named.error();
+    links.push_back({StageIndex{link.from_stage()}, StageIndex{link.to_stage()}, link.rung()});
+  }
+  return links;
+}
+
 Result<Plan> read_plan(const wire::Plan& message, const Graph& graph) {
   Plan plan;
   plan.epoch = PlanEpoch{message.epoch()};
@@ -142,6 +163,9 @@ Result<Plan> read_plan(const wire::Plan& message, const Graph& graph) {
     return placed.error();
   }
   if (auto flows = check_flow(graph, plan.stages); !flows) return flows.error();
+  auto links = read_links(message);
+  if (!links) return links.error();
+  plan.links = std::move(*links);
   return plan;
 }
 
@@ -183,8 +207,22 @@ wire::Plan Plan::to_wire(const Graph& graph) const {
   out.set_run_ahead(run_ahead);
   out.set_micro_batches(micro_batches);
   out.set_micro_batch_size(micro_batch_size);
+  for (const LinkStart& link : links) {
+    wire::LinkStart& to = *out.add_links();
+    to.set_from_stage(link.from.value);
+    to.set_to_stage(link.to.value);
+    to.set_rung(link.rung);
+  }
   return out;
 }
+
+Result<wire::Plan> parse_plan_json(std::string_view json) {
+  wire::Plan plan;
+  if (auto parsed = parse_message_json(json, "a plan", plan); !parsed) return parsed.error();
+  return plan;
+}
+
+std::string plan_json(const wire::Plan& plan) { return message_json(plan); }
 
 std::vector<Boundary> boundaries(const Graph& graph, const Plan& plan) {
   const std::vector<std::uint32_t> stage_of = stages_of(graph, plan.stages);

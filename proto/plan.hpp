@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace longhaul::proto {
@@ -21,6 +22,15 @@ struct Stage {
   bool has_data = false;
 };
 
+// What a link carries until its own measurements say better.
+struct LinkStart {
+  StageIndex from;
+  StageIndex to;     // before `from`: the gradients' direction
+  std::string rung;  // as compression/format.md names it; checked by who encodes
+
+  bool operator==(const LinkStart&) const = default;
+};
+
 struct Plan {
   PlanEpoch epoch;
   std::vector<Stage> stages;
@@ -28,15 +38,21 @@ struct Plan {
   std::uint32_t run_ahead = 0;  // ScheduleShape's
   std::uint32_t micro_batches = 0;
   std::uint32_t micro_batch_size = 0;
+  std::vector<LinkStart> links = {};  // where the planner has chosen
 
   [[nodiscard]] StageIndex stage_of(OperatorIndex op) const;
   [[nodiscard]] StageIndex last_stage() const;
 
   // Every operator placed exactly once; no value flows to an earlier stage; no stage empty; some
-  // stage has data, and the stages that need data either have it or come after one that does.
+  // stage has data, and the stages that need data either have it or come after one that does; one
+  // device per stage, since workers execute no other strategies yet.
   [[nodiscard]] static Result<Plan> from_wire(const wire::Plan& message, const Graph& graph);
   [[nodiscard]] wire::Plan to_wire(const Graph& graph) const;
 };
+
+// A plan's file: Protobuf JSON of wire::Plan, at most 64 MiB.
+[[nodiscard]] Result<wire::Plan> parse_plan_json(std::string_view json);
+[[nodiscard]] std::string plan_json(const wire::Plan& plan);
 
 // One tensor that crosses: forward as an activation (or data), backward as its gradient.
 struct Boundary {

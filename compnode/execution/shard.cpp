@@ -45,6 +45,12 @@ Shard::Shard(const proto::Graph& graph, const proto::Plan& plan, proto::StageInd
   plan_releases();
 }
 
+void Shard::time_operators(std::span<OperatorTimes> times) {
+  for (Node& node : nodes_) {
+    node.op = timed(std::move(node.op), parameters_.device(), times[node.index.value]);
+  }
+}
+
 void Shard::find_boundaries() {
   std::set<ValueIndex> made;
   for (const Node& node : nodes_) made.insert(graph_.value_of(node.index));

@@ -3,6 +3,7 @@
 
 #include "compnode/execution/operators/operator.hpp"
 #include "compnode/execution/parameter_store.hpp"
+#include "compnode/execution/timed_operator.hpp"
 #include "proto/graph.hpp"
 #include "proto/ids.hpp"
 #include "proto/plan.hpp"
@@ -10,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -39,6 +41,10 @@ class Shard {
 
   // Sees every operator's output as it is computed.
   using Observer = std::function<void(proto::OperatorIndex, const at::Tensor&)>;
+
+  // From here on every operator's calls are timed: `times` by the graph's operators, outliving the
+  // shard.
+  void time_operators(std::span<OperatorTimes> times);
 
   struct Forward {
     std::vector<ValueTensor> outputs;  // in the order of outputs()

@@ -56,6 +56,28 @@ proto::Result<void> check_setting(const proto::CompressionSetting& setting) {
   return {};
 }
 
+namespace {
+
+// The place of the rung with which the plan starts a link.
+std::optional<std::size_t> planned_start(const proto::Plan& plan, const BoundaryLink& link,
+                                         const compression::PolicyOptions& policy) {
+  const auto found = std::ranges::find_if(plan.links, [&](const proto::LinkStart& start) {
+    return start.from == link.sender() && start.to == link.receiver();
+  });
+  if (found == plan.links.end()) return std::nullopt;
+  const auto rung = compression::parse_rung(found->rung);
+  if (!rung) return std::nullopt;
+  const std::vector<Rung> rungs =
+      link.backward ? compression::value_rungs(policy.ladder) : policy.ladder;
+  const auto place = std::ranges::find_if(rungs, [&](const Rung& one) {
+    return link.backward ? one.format == rung->format : one == *rung;
+  });
+  if (place == rungs.end()) return std::nullopt;
+  return static_cast<std::size_t>(place - rungs.begin());
+}
+
+}  // namespace
+
 LinkControl::LinkControl(std::vector<BoundaryLink> links, const proto::Plan& plan, Options options)
     : options_(std::move(options)) {
   for (const BoundaryLink& link : links) {
@@ -73,7 +95,8 @@ LinkControl::LinkControl(std::vector<BoundaryLink> links, const proto::Plan& pla
     sending.tensors_per_micro_batch = static_cast<std::size_t>(std::ranges::count(links, link));
     if (fixed_) sending.rung = *fixed_;
     if (options_.setting.mode != Mode::kAdaptive) continue;
-    const compression::PolicyOptions policy = policy_options(link.backward);
+    compression::PolicyOptions policy = policy_options(link.backward);
+    if (const auto start = planned_start(plan, link, policy)) policy.start = *start;
     sending.policy = std::make_unique<compression::LinkPolicy>(policy);
     sending.rung = sending.policy->rung();
     sending.choice = sending.rung;
@@ -81,8 +104,8 @@ LinkControl::LinkControl(std::vector<BoundaryLink> links, const proto::Plan& pla
   }
 }
 
-// A link starts with 8 bits, which no training has been seen to mind, until it is known how fast it
-// is: a dense start would cost a slow link the time of many steps.
+// A link that the plan says nothing of starts with 8 bits, which no training has been seen to mind,
+// until it is known how fast it is: a dense start would cost a slow link the time of many steps.
 compression::PolicyOptions LinkControl::policy_options(bool backward) const {
   compression::PolicyOptions policy;
   policy.backward = backward;

@@ -11,6 +11,10 @@ namespace longhaul::compnode {
 //  "cuda": [{"name", "description", "memory_bytes"}]}. `quick` leaves the measurements out.
 [[nodiscard]] int probe_command(bool quick);
 
+// wire::ProfileRequest on standard input; writes a profile, JSON of the form that
+// deploy/schemas/profile.schema.json describes.
+[[nodiscard]] int profile_command();
+
 // wire::GenerateRequest on standard input; writes the text as it is made, the prompt included.
 [[nodiscard]] int generate_command();
 

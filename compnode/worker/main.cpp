@@ -21,10 +21,11 @@ int dispatch(std::string_view command, std::string_view option) {
   if (command == "serve") return serve();
   if (command == "preflight") return preflight_command();
   if (command == "probe") return probe_command(option == "--quick");
+  if (command == "profile") return profile_command();
   if (command == "generate") return generate_command();
   if (command == "data") return data_command();
-  std::cerr << "usage: longhaul-worker serve|preflight|probe [--quick]|generate|data, which "
-               "longhaul-compnode and longhaul run; see `longhaul --help`\n";
+  std::cerr << "usage: longhaul-worker serve|preflight|probe [--quick]|profile|generate|data, "
+               "which longhaul-compnode and longhaul run; see `longhaul --help`\n";
   return kUsage;
 }
 

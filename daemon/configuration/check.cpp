@@ -1,8 +1,10 @@
 // A file of any kind, told apart by the keys it begins with.
 #include "daemon/configuration/check.hpp"
 
+#include "daemon/configuration/fleet_file.hpp"
 #include "daemon/configuration/job_file.hpp"
 #include "daemon/configuration/model_source.hpp"
+#include "daemon/configuration/profile_file.hpp"
 #include "daemon/configuration/site_files.hpp"
 #include "daemon/configuration/tables.hpp"
 #include "proto/assert.hpp"
@@ -15,8 +17,8 @@
 namespace longhaul::daemon {
 namespace {
 
-constexpr std::array kKinds{FileKind::kJob, FileKind::kCoordinator, FileKind::kNode,
-                            FileKind::kClient};
+constexpr std::array kKinds{FileKind::kJob,    FileKind::kCoordinator, FileKind::kNode,
+                            FileKind::kClient, FileKind::kFleet,       FileKind::kProfile};
 
 const MappingDescription& description(FileKind kind) {
   switch (kind) {
@@ -28,6 +30,10 @@ const MappingDescription& description(FileKind kind) {
       return node_table();
     case FileKind::kClient:
       return client_table();
+    case FileKind::kFleet:
+      return fleet_table();
+    case FileKind::kProfile:
+      return profile_table();
   }
   LONGHAUL_ASSERT(false);
 }
@@ -63,7 +69,7 @@ Checked<FileKind> detect_kind(const std::filesystem::path& file) {
       {{file.string(),
         {},
         "its keys do not tell what kind of file it is; give --kind job, coordinator, "
-        "node or client"}}};
+        "node, client, fleet or profile"}}};
 }
 
 template <class T>
@@ -91,6 +97,10 @@ std::string_view file_kind_name(FileKind kind) {
       return "node";
     case FileKind::kClient:
       return "client";
+    case FileKind::kFleet:
+      return "fleet";
+    case FileKind::kProfile:
+      return "profile";
   }
   LONGHAUL_ASSERT(false);
 }
@@ -121,6 +131,12 @@ Checked<FileKind> check_file(const std::filesystem::path& file, std::optional<Fi
       break;
     case FileKind::kClient:
       errors = errors_of(load_client_configuration(file));
+      break;
+    case FileKind::kFleet:
+      errors = errors_of(load_fleet_configuration(file));
+      break;
+    case FileKind::kProfile:
+      errors = errors_of(load_profile(file));
       break;
   }
   if (!errors.items.empty()) return errors;

@@ -11,7 +11,7 @@
 
 namespace longhaul::daemon {
 
-enum class FileKind { kJob, kCoordinator, kNode, kClient };
+enum class FileKind { kJob, kCoordinator, kNode, kClient, kFleet, kProfile };
 
 [[nodiscard]] std::string_view file_kind_name(FileKind kind);  // "job", "coordinator", ...
 [[nodiscard]] std::optional<FileKind> file_kind(std::string_view name);

@@ -144,6 +144,7 @@ proto::Result<wire::Graph> gpt2_graph(std::string_view config_json, const Gpt2Op
                     "data.sequence_length or take a model with more positions",
                     config->positions, options.sequence_length));
   }
+  if (options.layers) config->layers = *options.layers;
   if (options.dropout) {
     config->embedding_dropout = *options.dropout;
     config->attention_dropout = *options.dropout;

@@ -5,6 +5,7 @@
 #include "daemon/configuration/reading.hpp"
 #include "proto/graph.hpp"
 
+#include <optional>
 #include <utility>
 
 namespace longhaul::daemon {
@@ -19,10 +20,12 @@ proto::Result<std::string> read_file(const std::string& file, std::size_t max_by
   return proto::configuration_error(text.error().items.front().message);
 }
 
-proto::Result<wire::Graph> from_config(const std::string& file, const wire::Job& job) {
+proto::Result<wire::Graph> from_config(const std::string& file, const wire::Job& job,
+                                       std::optional<std::uint32_t> layers) {
   const auto text = read_file(file, kMaxConfigBytes);
   if (!text) return text.error();
-  Gpt2Options options{.dropout = std::nullopt, .sequence_length = job.data().sequence_length()};
+  Gpt2Options options{
+      .dropout = std::nullopt, .sequence_length = job.data().sequence_length(), .layers = layers};
   if (job.training().has_dropout()) options.dropout = job.training().dropout();
   return gpt2_graph(*text, options);
 }
@@ -58,19 +61,33 @@ proto::Result<void> check(const wire::Graph& message, const wire::Job& job) {
   return {};
 }
 
-}  // namespace
-
-proto::Result<wire::Graph> build_graph(const wire::Job& job) {
+proto::Result<wire::Graph> build(const wire::Job& job, std::optional<std::uint32_t> layers) {
   const std::string file = model_file(job.model());
   if (file.empty()) {
     return proto::configuration_error("the job names no model; give config, from or graph");
   }
-  auto graph = job.model().has_graph() ? from_graph_file(file, job) : from_config(file, job);
+  auto graph =
+      job.model().has_graph() ? from_graph_file(file, job) : from_config(file, job, layers);
   if (!graph) return proto::with_context(file, graph.error());
   if (const auto checked = check(*graph, job); !checked) {
     return proto::with_context(file, checked.error());
   }
   return graph;
+}
+
+}  // namespace
+
+proto::Result<wire::Graph> build_graph(const wire::Job& job) { return build(job, std::nullopt); }
+
+proto::Result<std::vector<wire::Graph>> build_profile_graphs(const wire::Job& job) {
+  std::vector<wire::Graph> graphs;
+  const bool family = !job.model().has_graph();
+  for (std::uint32_t layers = 1; layers <= (family ? 2u : 1u); ++layers) {
+    auto graph = build(job, layers);
+    if (!graph) return graph.error();
+    graphs.push_back(std::move(*graph));
+  }
+  return graphs;
 }
 
 }  // namespace longhaul::daemon

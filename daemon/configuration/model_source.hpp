@@ -5,6 +5,8 @@
 #include "proto/graph.pb.h"
 #include "proto/job.pb.h"
 
+#include <vector>
+
 namespace longhaul::daemon {
 
 // Reads the job's config.json (`config`, or the one in the folder `from`) or graph file (`graph`).
@@ -12,5 +14,9 @@ namespace longhaul::daemon {
 // passed proto::Graph::from_wire and shape inference at the job's micro-batch and sequence length.
 // Errors are kConfiguration and begin with the file's name.
 [[nodiscard]] proto::Result<wire::Graph> build_graph(const wire::Job& job);
+
+// What a profile is measured on: of a known family the same model with one layer and with two,
+// whose difference is the layers'; of a graph file the graph itself.
+[[nodiscard]] proto::Result<std::vector<wire::Graph>> build_profile_graphs(const wire::Job& job);
 
 }  // namespace longhaul::daemon

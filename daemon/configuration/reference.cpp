@@ -47,8 +47,9 @@ std::string configuration_reference() {
       "paths are taken from the folder of the file they stand in; `~/` is the user's home.\n"
       "`longhaul config check FILE` reports every error of a file as `file:line:column: "
       "message`.\n\n";
-  const std::array<const MappingDescription*, 4> files{&job_table(), &coordinator_table(),
-                                                       &node_table(), &client_table()};
+  const std::array<const MappingDescription*, 6> files{&job_table(),   &coordinator_table(),
+                                                       &node_table(),  &client_table(),
+                                                       &fleet_table(), &profile_table()};
   for (const MappingDescription* file : files) {
     out += fmt::format("## {}\n\n", file->title);
     append(out, *file, "");

@@ -77,12 +77,50 @@ scheduler::MemoryOptions memory_options(const wire::Job& job) {
           .checkpoints = job.checkpoint().every() > 0};
 }
 
-Result<proto::Plan> make_plan(const PlanningRequest& request, const proto::Graph& graph,
-                              const std::vector<wire::NodeInfo>& nodes) {
+// The plan that came with the job, on nodes that are free, in the job's micro-batches.
+Result<proto::Plan> given_plan(const PlanningRequest& request, const proto::Graph& graph) {
+  auto plan = proto::Plan::from_wire(request.submission.plan(), graph);
+  if (!plan) return plan.error();
+  plan->epoch = proto::PlanEpoch{request.epoch};
+  const auto& training = request.submission.job().training();
+  const std::uint64_t sequences = std::uint64_t{plan->micro_batches} * plan->micro_batch_size;
+  if (sequences != training.batch()) {
+    return proto::configuration_error(
+        fmt::format("plan: {} micro-batches of {} make {} sequences a step; training.batch is {}",
+                    plan->micro_batches, plan->micro_batch_size, sequences, training.batch()));
+  }
+  for (std::size_t s = 0; s < plan->stages.size(); ++s) {
+    proto::Stage& stage = plan->stages[s];
+    const auto node = std::ranges::find(request.free_nodes, stage.node, &wire::NodeInfo::name);
+    if (node == request.free_nodes.end()) {
+      return proto::Error{proto::ErrorKind::kResource,
+                          fmt::format("plan: stage {} is on node {}, which is not free; plan anew, "
+                                      "or wait",
+                                      s, proto::quoted(stage.node))};
+    }
+    const auto device = std::ranges::find(node->devices(), stage.device, &wire::Device::name);
+    if (device == node->devices().end()) {
+      return proto::configuration_error(fmt::format("plan: node {} has no device {}",
+                                                    proto::quoted(stage.node),
+                                                    proto::quoted(stage.device)));
+    }
+    stage.has_data = has_data(request.submission.job(), stage.node);
+    const auto same = std::ranges::count(plan->stages, stage.node, &proto::Stage::node);
+    if (same > 1) {
+      return proto::configuration_error(fmt::format(
+          "plan: node {} has {} stages; a node hosts one so far", proto::quoted(stage.node), same));
+    }
+  }
+  return plan;
+}
+
+Result<proto::Plan> chosen_plan(const PlanningRequest& request, const proto::Graph& graph) {
+  const auto nodes = choose_nodes(request);
+  if (!nodes) return nodes.error();
   const auto& job = request.submission.job();
   const auto& training = job.training();
   std::vector<scheduler::Candidate> candidates;
-  for (const auto& node : nodes) candidates.push_back(candidate(job, node));
+  for (const auto& node : *nodes) candidates.push_back(candidate(job, node));
   // validate_job has passed these names.
   const auto schedule = proto::schedule_kind(job.pipeline().schedule());
   return scheduler::equal_compute(
@@ -115,9 +153,8 @@ Result<wire::Assignment> plan_job(const PlanningRequest& request) {
   const auto graph = proto::Graph::from_wire(submission.graph());
   if (!graph) return graph.error();
   if (auto known = check_data_nodes(request); !known) return known.error();
-  const auto nodes = choose_nodes(request);
-  if (!nodes) return nodes.error();
-  const auto plan = make_plan(request, *graph, *nodes);
+  const auto plan =
+      submission.has_plan() ? given_plan(request, *graph) : chosen_plan(request, *graph);
   if (!plan) return plan.error();
 
   wire::Assignment assignment;
@@ -125,6 +162,8 @@ Result<wire::Assignment> plan_job(const PlanningRequest& request) {
   *assignment.mutable_job() = submission.job();
   *assignment.mutable_graph() = submission.graph();
   *assignment.mutable_plan() = plan->to_wire(*graph);
+  assignment.mutable_plan()->set_planner(submission.has_plan() ? "given" : "equal-compute");
+  assignment.mutable_plan()->set_predicted_step_s(submission.plan().predicted_step_s());
   add_estimates(submission.job(), *graph, *plan, *assignment.mutable_plan());
   return assignment;
 }

@@ -19,7 +19,8 @@ struct PlanningRequest {
   std::vector<std::string> known_nodes;    // that a job may name as holders of its data
 };
 
-// Validates graph and job, splits the graph over the nodes by equal compute and checks that each
+// Validates graph and job. Where the submission brings a plan, that is what runs, on nodes that are
+// free; else splits the graph over the nodes by equal compute and checks that each
 // stage fits its device: a node's first cuda device, else its cpu. Nodes that hold the job's data
 // are taken before others. The assignment is stage 0's. Errors: kConfiguration for the submission,
 // kResource for too few free nodes or too little memory.

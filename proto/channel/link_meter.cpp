@@ -21,6 +21,9 @@ constexpr double kEnoughBusyS = 0.6;
 // Of full traffic, before the link is believed to carry no more: a host that wakes up late adds
 // milliseconds to each run, which a few small messages take for a slow link.
 constexpr double kEnoughFullS = 0.3;
+// Of a run that fills the link. Messages of a few packets with pauses between them keep TCP's own
+// idea of the path low, and then take as long as that says.
+constexpr std::uint64_t kLeastFullBytes = 64u << 10;
 constexpr std::uint64_t kEnoughFullBytes = 1u << 20;
 // Short bursts may be slower than the link, since TCP opens its window anew; or the link may have
 // become slower. What it carried when it was full is believed less with each window.
@@ -70,7 +73,8 @@ void LinkMeter::judge_run() {
   const double round_trip_s = seconds(round_trips_.least().value_or(0));
   if (run_carried_ >= kLeastRunBytes) {
     window_.all.add(run_);
-    if (run_lasted_s_ > kFullRoundTrips * round_trip_s) window_.full.add(run_);
+    const bool lasted = run_lasted_s_ > kFullRoundTrips * round_trip_s;
+    if (lasted && run_carried_ >= kLeastFullBytes) window_.full.add(run_);
   }
   run_ = {};
 }

@@ -41,8 +41,8 @@ class RecentLeast {
 // Bytes over the sum of these times is what the link carries while it has something to carry:
 // pauses of the sender do not count. Where the predecessor's arrival decides, fragments were
 // queueing. The figure is of the link, and not a lower bound, once they did so without a pause for
-// two round trips, which is when TCP's window has opened as far as the path lets it, and for 0.3 s
-// or 1 MiB in all.
+// two round trips and 64 KiB, which is when TCP's window has opened as far as the path lets it, and
+// for 0.3 s or 1 MiB in all.
 class LinkMeter {
  public:
   struct Arrival {

@@ -23,7 +23,8 @@ namespace {
 constexpr std::uint32_t kMaxNodes = 256;
 
 struct RunOptions {
-  SubmissionOptions submission{.job = {}, .nodes = 1, .resume = {}, .export_to = {}};
+  SubmissionOptions submission{
+      .job = {}, .nodes = 1, .resume = {}, .export_to = {}, .plan = {}};
   std::uint32_t threads = 0;  // of each node; 0: its share
   std::filesystem::path summary;
   std::filesystem::path log;

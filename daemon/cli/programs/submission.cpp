@@ -5,20 +5,51 @@
 #include "daemon/cli/programs/exit_code.hpp"
 #include "daemon/configuration/job_file.hpp"
 #include "daemon/configuration/model_source.hpp"
+#include "daemon/configuration/reading.hpp"
+#include "proto/plan.hpp"
 
 #include <iostream>
 
 namespace longhaul::daemon {
 
+namespace {
+
+constexpr std::size_t kMaxPlanBytes = 64u << 20;
+
+}  // namespace
+
 void add_submission_options(CLI::App& command, SubmissionOptions& options) {
   command.add_option("job", options.job, "the job file")->required()->type_name("JOB.yaml");
-  command.add_option("--resume", options.resume,
-                     "continue from the newest whole checkpoint in this folder")
+  command
+      .add_option("--resume", options.resume,
+                  "continue from the newest whole checkpoint in this folder")
       ->type_name("DIR");
-  command.add_option("--export", options.export_to,
-                     "where the model goes at the end, as a Hugging Face folder")
+  command
+      .add_option("--export", options.export_to,
+                  "where the model goes at the end, as a Hugging Face folder")
       ->type_name("DIR");
+  command.add_option("--plan", options.plan, "run this plan, as `longhaul plan --out` writes it")
+      ->type_name("FILE.json");
 }
+
+namespace {
+
+// The plan's file into the submission.
+proto::Result<void> add_plan(const std::filesystem::path& file, wire::SubmitJob& submission) {
+  const auto text = read_text(file, kMaxPlanBytes);
+  if (!text) return proto::configuration_error(to_string(text.error()));
+  auto plan = proto::parse_plan_json(*text);
+  if (!plan) return proto::with_context(file.string(), plan.error());
+  const auto graph = proto::Graph::from_wire(submission.graph());
+  if (!graph) return graph.error();
+  if (const auto good = proto::Plan::from_wire(*plan, *graph); !good) {
+    return proto::with_context(file.string(), good.error());
+  }
+  *submission.mutable_plan() = std::move(*plan);
+  return {};
+}
+
+}  // namespace
 
 std::optional<wire::SubmitJob> load_submission(const SubmissionOptions& options) {
   const auto job = load_job(options.job);
@@ -42,6 +73,12 @@ std::optional<wire::SubmitJob> load_submission(const SubmissionOptions& options)
     return std::nullopt;
   }
   *submission.mutable_graph() = std::move(*graph);
+  if (!options.plan.empty()) {
+    if (const auto added = add_plan(options.plan, submission); !added) {
+      print_error(kLonghaul, added.error().message);
+      return std::nullopt;
+    }
+  }
   return submission;
 }
 

@@ -16,9 +16,10 @@ struct SubmissionOptions {
   std::uint32_t nodes = 0;  // 0: all that are ready
   std::filesystem::path resume;
   std::filesystem::path export_to;
+  std::filesystem::path plan;  // empty: the coordinator plans
 };
 
-// JOB.yaml, --resume and --export.
+// JOB.yaml, --resume, --export and --plan.
 void add_submission_options(CLI::App& command, SubmissionOptions& options);
 
 // Prints every error of the file, and returns nothing, if there is one.

@@ -4,12 +4,15 @@
 #include "daemon/cli/programs/exit_code.hpp"
 #include "daemon/cli/programs/submission.hpp"
 #include "daemon/cli/programs/worker_program.hpp"
+#include "daemon/configuration/job_file.hpp"
 #include "daemon/configuration/model_source.hpp"
 #include "daemon/host/machine.hpp"
+#include "proto/profile.pb.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -30,6 +33,11 @@ struct WorkerOptions {
   std::uint32_t tokens = 100;
   std::uint32_t top_k = 50;
   std::uint64_t seed = 1;
+  std::filesystem::path profile;
+  std::string device = "cpu";
+  std::uint32_t threads = 1;
+  double seconds = 2.0;
+  std::filesystem::path out;
   SubmissionOptions submission;
   std::string split = "holdout";
   std::filesystem::path to;
@@ -61,7 +69,51 @@ std::string plain(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
+// Shapes whose times tell what a batch and what a sequence cost: the job's own, twice the batch,
+// half the sequence.
+wire::ProfileRequest profile_request(const wire::Job& job, const WorkerOptions& options) {
+  wire::ProfileRequest request;
+  for (const std::uint32_t factor : {1u, 2u}) {
+    request.add_batches(factor * job.training().micro_batch());
+  }
+  const std::uint32_t sequence = job.data().sequence_length();
+  if (sequence > 1) request.add_sequences(sequence / 2);
+  request.add_sequences(sequence);
+  request.set_precision(job.training().precision());
+  request.set_device(options.device);
+  request.set_threads(options.threads);
+  request.set_seconds(options.seconds);
+  return request;
+}
+
+int profile(const CommandLine& line, const WorkerOptions& options) {
+  const auto job = load_job(options.profile);
+  if (!job) {
+    std::cerr << to_string(job.error()) << '\n';
+    return kUsage;
+  }
+  auto graphs = build_profile_graphs(*job);
+  if (!graphs) return fail(kLonghaul, graphs.error());
+  wire::ProfileRequest request = profile_request(*job, options);
+  for (wire::Graph& graph : *graphs) *request.add_graphs() = std::move(graph);
+  int code = kDone;
+  const auto answer = ask_worker(line, {"profile"}, request.SerializeAsString(), code);
+  if (!answer) return code;
+  if (options.out.empty()) {
+    std::cout << answer->dump(options.json ? -1 : 1) << '\n';
+    return kDone;
+  }
+  std::ofstream file(options.out);
+  file << answer->dump(1) << '\n';
+  if (!file.flush()) {
+    return fail(kLonghaul, {proto::ErrorKind::kResource,
+                            fmt::format("{}: cannot be written", options.out.string())});
+  }
+  return kDone;
+}
+
 int probe(const CommandLine& line, const WorkerOptions& options) {
+  if (!options.profile.empty()) return profile(line, options);
   std::vector<std::string> arguments{"probe"};
   if (options.quick) arguments.push_back("--quick");
   int code = kDone;
@@ -145,10 +197,23 @@ int data(const CommandLine& line, const WorkerOptions& options) {
 void add_probe(CommandLine& line, const std::shared_ptr<WorkerOptions>& options) {
   auto* command = line.app.add_subcommand("probe", "this host's devices");
   command->add_flag("--quick", options->quick, "do not measure how fast they are");
+  command
+      ->add_option("--profile", options->profile,
+                   "measure this job's model on a device: operators, optimizer, codecs")
+      ->type_name("JOB.yaml");
+  command->add_option("--device", options->device, "with --profile: cpu or cuda:N")
+      ->capture_default_str();
+  command->add_option("--threads", options->threads, "with --profile: of a cpu device")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--seconds", options->seconds, "with --profile: for each shape")
+      ->capture_default_str()
+      ->check(CLI::Range(0.01, 600.0));
+  command->add_option("-o,--out", options->out, "with --profile: the file to write")
+      ->type_name("FILE.json");
   add_json_option(*command, options->json);
-  command->callback([&line, options] {
-    line.action = [&line, options] { return probe(line, *options); };
-  });
+  command->callback(
+      [&line, options] { line.action = [&line, options] { return probe(line, *options); }; });
 }
 
 void add_generate(CommandLine& line, const std::shared_ptr<WorkerOptions>& options) {
@@ -165,9 +230,8 @@ void add_generate(CommandLine& line, const std::shared_ptr<WorkerOptions>& optio
       ->capture_default_str();
   command->add_option("--seed", options->seed, "of the choice")->capture_default_str();
   add_json_option(*command, options->json);
-  command->callback([&line, options] {
-    line.action = [&line, options] { return generate(line, *options); };
-  });
+  command->callback(
+      [&line, options] { line.action = [&line, options] { return generate(line, *options); }; });
 }
 
 void add_data(CommandLine& line, const std::shared_ptr<WorkerOptions>& options) {
@@ -179,9 +243,8 @@ void add_data(CommandLine& line, const std::shared_ptr<WorkerOptions>& options) 
         ->required()
         ->type_name("JOB.yaml");
     add_json_option(*command, options->json);
-    command->callback([&line, options] {
-      line.action = [&line, options] { return data(line, *options); };
-    });
+    command->callback(
+        [&line, options] { line.action = [&line, options] { return data(line, *options); }; });
     return command;
   };
   add("show", "how many tokens and sequences there are, and how predictable");

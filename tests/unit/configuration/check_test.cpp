@@ -34,8 +34,8 @@ TEST_CASE("check: the keys tell the kind of file") {
 TEST_CASE("check: keys that tell no kind, or two, need --kind") {
   const TemporaryFolder folder;
   const std::string_view expected =
-      "$/f.yaml: its keys do not tell what kind of file it is; give --kind job, coordinator, node "
-      "or client";
+      "$/f.yaml: its keys do not tell what kind of file it is; give --kind job, coordinator, node, "
+      "client, fleet or profile";
   CHECK(outcome(folder, "") == expected);
   CHECK(outcome(folder, "colour: red\n") == expected);
   CHECK(outcome(folder, "peers: [\n").starts_with("$/f.yaml:2:1: not valid YAML: "));
@@ -54,11 +54,11 @@ TEST_CASE("check: a job's model is looked into") {
 }
 
 TEST_CASE("check: every kind has a name") {
-  for (const FileKind kind :
-       {FileKind::kJob, FileKind::kCoordinator, FileKind::kNode, FileKind::kClient}) {
+  for (const FileKind kind : {FileKind::kJob, FileKind::kCoordinator, FileKind::kNode,
+                              FileKind::kClient, FileKind::kFleet, FileKind::kProfile}) {
     CHECK(file_kind(file_kind_name(kind)) == kind);
   }
-  CHECK_FALSE(file_kind("fleet"));
+  CHECK_FALSE(file_kind("boat"));
 }
 
 TEST_CASE("reference: the committed one is what the tables say") {

@@ -23,6 +23,8 @@ struct Examples : TemporaryFolder {
     std::filesystem::create_directories(path() / "deploy");
     std::filesystem::copy(std::filesystem::path(LONGHAUL_SOURCE_DIR) / "deploy/examples", folder(),
                           std::filesystem::copy_options::recursive);
+    std::filesystem::copy(std::filesystem::path(LONGHAUL_SOURCE_DIR) / "deploy/wan",
+                          path() / "deploy/wan");
     for (const char* file :
          {"gpt2/vocab.json", "gpt2/merges.txt", "text/sotu/a.txt", "text/moby-dick.txt"}) {
       write(std::filesystem::path("build/inputs") / file, "");
@@ -58,7 +60,8 @@ TEST_CASE("examples: every YAML file passes config check") {
     checked.emplace_back(kind ? file_kind_name(*kind) : "wrong");
   }
   std::sort(checked.begin(), checked.end());
-  CHECK(checked == std::vector<std::string>{"client", "coordinator", "job", "job", "node"});
+  CHECK(checked ==
+        std::vector<std::string>{"client", "coordinator", "fleet", "job", "job", "node"});
 }
 
 TEST_CASE("examples: the demo's model is a GPT-2 of 18 million parameters") {

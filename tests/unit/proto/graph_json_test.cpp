@@ -57,7 +57,7 @@ TEST_CASE("graph file: deep nesting is refused, not recursed into") {
 TEST_CASE("graph file: more than 64 MiB are refused before they are read") {
   const std::string large((std::size_t{64} << 20) + 1, ' ');
   CHECK(parse_graph_json(large, 0.0).error().message ==
-        "the graph file has 67108865 bytes; at most 67108864 are allowed");
+        "a graph of 67108865 bytes; at most 67108864 are allowed");
 }
 
 }  // namespace

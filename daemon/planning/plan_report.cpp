@@ -1,0 +1,203 @@
+// Simulates the plan once more, with its timeline, and reads the rows off.
+#include "daemon/planning/plan_report.hpp"
+
+#include "proto/pipeline_schedule.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+namespace longhaul::daemon {
+namespace {
+
+using scheduler::FleetDevice;
+using scheduler::PlacedPipeline;
+using scheduler::PlanningProblem;
+using scheduler::Simulation;
+
+constexpr double kHiddenShare = 0.01;
+// Steps in a row, so that what one step leaves to the next is counted.
+constexpr std::uint32_t kSteps = 3;
+
+const FleetDevice& device_of(const PlanningProblem& problem, const PlacedPipeline& placed,
+                             std::size_t stage) {
+  return problem.fleet.devices[placed.stages[stage].device];
+}
+
+std::string percent(double share) { return fmt::format("{:.0f} %", 100.0 * share); }
+
+StageRow stage_row(const ReportInput& input, const PlacedPipeline& placed, const proto::Plan& plan,
+                   const std::vector<proto::Shape>& shapes, const scheduler::PipelineWork& work,
+                   const Simulation& outcome, std::size_t s) {
+  const FleetDevice& device = device_of(input.problem, placed, s);
+  const auto& stage = placed.stages[s];
+  StageRow row;
+  row.node = device.node;
+  row.device = device.device;
+  row.site = input.problem.fleet.sites[input.problem.fleet.site_of(stage.device)].name;
+  row.first_operator = input.graph.operators[stage.first].id;
+  row.last_operator = input.graph.operators[stage.end - 1].id;
+  row.operators = stage.end - stage.first;
+  row.compute_s = work.stages[s].time(0).sum();
+  row.busy_share = outcome.stages[s].compute_s / outcome.step_s;
+  row.wait_share = outcome.stages[s].wait_s / outcome.step_s;
+  row.memory = scheduler::estimate_memory(
+      input.graph, plan, proto::StageIndex{static_cast<std::uint32_t>(s)}, shapes, input.memory);
+  row.memory_bytes = row.memory.total();
+  row.capacity_bytes = device.memory_bytes;
+  return row;
+}
+
+LinkRow link_row(const PlanningProblem& problem, const PlacedPipeline& placed,
+                 const scheduler::PipelineWork& work, const Simulation& outcome, std::size_t t) {
+  const scheduler::TransferWork& transfer = work.transfers[t];
+  const auto& codecs = placed.codecs[std::min(transfer.from, transfer.to)];
+  const scheduler::CodecOption& codec =
+      problem.codecs[transfer.backward ? codecs.backward : codecs.forward];
+  const scheduler::PathWork& path = work.paths[transfer.path];
+  LinkRow row;
+  row.from = transfer.from;
+  row.to = transfer.to;
+  row.backward = transfer.backward;
+  row.bytes = transfer.bytes_of(0);
+  row.dense_bytes = row.bytes / codec.ratio;
+  row.codec = codec.name;
+  row.transfer_s = transfer.encode_s + transfer.decode_s + path.delay_s + path.per_message_s +
+                   row.bytes / path.bytes_per_s;
+  row.late_s = outcome.transfers[t].late_s;
+  // Filling and emptying the pipeline waits for one message of each link, whatever one does.
+  row.hidden = row.late_s - row.transfer_s < kHiddenShare * outcome.step_s;
+  return row;
+}
+
+// The device that one more of the same kind would stand beside.
+std::vector<std::size_t> devices_by_kind(const PlanningProblem& problem,
+                                         const PlacedPipeline& placed) {
+  std::vector<std::size_t> devices;
+  std::set<std::string> kinds;
+  for (const auto& stage : placed.stages) {
+    if (kinds.insert(problem.fleet.devices[stage.device].kind).second) {
+      devices.push_back(stage.device);
+    }
+  }
+  return devices;
+}
+
+}  // namespace
+
+proto::Plan plan_of(const ReportInput& input, const PlacedPipeline& placed,
+                    proto::PlanEpoch epoch) {
+  proto::Plan plan;
+  plan.epoch = epoch;
+  plan.schedule = placed.schedule;
+  plan.run_ahead = placed.run_ahead;
+  plan.micro_batches = placed.micro_batches(input.problem);
+  plan.micro_batch_size = input.problem.workloads[placed.workload].micro_batch_size;
+  for (std::size_t s = 0; s < placed.stages.size(); ++s) {
+    const FleetDevice& device = device_of(input.problem, placed, s);
+    proto::Stage stage{.node = device.node,
+                       .device = device.device,
+                       .threads = device.threads,
+                       .operators = {},
+                       .has_data = device.has_data};
+    for (std::size_t i = placed.stages[s].first; i < placed.stages[s].end; ++i) {
+      stage.operators.push_back(proto::OperatorIndex{static_cast<std::uint32_t>(i)});
+    }
+    plan.stages.push_back(std::move(stage));
+  }
+  return plan;
+}
+
+PlanReport report_of(const ReportInput& input, const PlacedPipeline& placed,
+                     const std::string& planner) {
+  const PlanningProblem& problem = input.problem;
+  const proto::Plan plan = plan_of(input, placed, {});
+  const auto shapes =
+      proto::infer_shapes(input.graph, {.batch = plan.micro_batch_size, .sequence = input.sequence})
+          .value();
+  const scheduler::PipelineWork work = scheduler::work_of(problem, placed);
+  PlanReport report;
+  report.model = problem.workloads[placed.workload].name;
+  report.planner = planner;
+  report.schedule = proto::schedule_name(placed.schedule);
+  report.run_ahead = placed.run_ahead;
+  report.micro_batches = plan.micro_batches;
+  report.micro_batch_size = plan.micro_batch_size;
+  report.simulation = scheduler::simulate(work, {.steps = kSteps, .timeline = true});
+  report.cost = scheduler::cost_of(problem, placed, report.simulation);
+  for (std::size_t s = 0; s < placed.stages.size(); ++s) {
+    report.stages.push_back(stage_row(input, placed, plan, shapes, work, report.simulation, s));
+  }
+  for (std::size_t t = 0; t < work.transfers.size(); ++t) {
+    report.transfers.emplace_back(work.transfers[t].from, work.transfers[t].to);
+    report.links.push_back(link_row(problem, placed, work, report.simulation, t));
+  }
+  report.bottleneck = bottleneck_of(problem, placed, work, report.simulation);
+  return report;
+}
+
+std::string bottleneck_of(const PlanningProblem& problem, const PlacedPipeline& placed,
+                          const scheduler::PipelineWork& work, const Simulation& outcome) {
+  const auto busiest = std::ranges::max_element(
+      outcome.stages, {},
+      [](const scheduler::StageOutcome& stage) { return stage.compute_s + stage.decode_s; });
+  const auto stage = static_cast<std::size_t>(busiest - outcome.stages.begin());
+  const double busy_s = busiest->compute_s + busiest->decode_s;
+  const auto latest =
+      std::ranges::max_element(outcome.transfers, {}, &scheduler::TransferOutcome::late_s);
+  if (latest != outcome.transfers.end() && latest->wire_s > busy_s) {
+    const auto& transfer =
+        work.transfers[static_cast<std::size_t>(latest - outcome.transfers.begin())];
+    return fmt::format(
+        "the link {} -> {} is busy for {} of the step; {} waits {} for it",
+        device_of(problem, placed, transfer.from).node,
+        device_of(problem, placed, transfer.to).node, percent(latest->wire_s / outcome.step_s),
+        device_of(problem, placed, transfer.to).node, percent(latest->late_s / outcome.step_s));
+  }
+  return fmt::format("stage {} on {} computes for {} of the step", stage,
+                     device_of(problem, placed, stage).node, percent(busy_s / outcome.step_s));
+}
+
+std::vector<WhatIf> what_ifs_of(const PlanningProblem& problem, const PlacedPipeline& placed,
+                                const scheduler::PlannerBudget& budget) {
+  std::vector<WhatIf> what_ifs;
+  PlanningProblem changed = problem;
+  std::set<std::uint64_t> seen;
+  for (std::size_t s = 0; s + 1 < placed.stages.size(); ++s) {
+    for (const bool backward : {false, true}) {
+      const std::size_t from = placed.stages[backward ? s + 1 : s].device;
+      const std::size_t to = placed.stages[backward ? s : s + 1].device;
+      if (!seen.insert(problem.fleet.shared_path(from, to)).second) continue;
+      changed.fleet = problem.fleet;
+      scheduler::FleetPath& path = changed.fleet.path(from, to);
+      if (path.bytes_per_s == scheduler::kUnlimited) continue;
+      path.bytes_per_s *= 2.0;
+      PlacedPipeline again = placed;
+      scheduler::choose_codecs(changed, again);
+      what_ifs.push_back(
+          {fmt::format("twice the bandwidth from {} to {}", problem.fleet.devices[from].node,
+                       problem.fleet.devices[to].node),
+           scheduler::simulated_cost(changed, again).step_s});
+    }
+  }
+  for (const std::size_t like : devices_by_kind(problem, placed)) {
+    changed.fleet = problem.fleet;
+    FleetDevice more = problem.fleet.devices[like];
+    more.node += "+1";
+    scheduler::Host host = changed.fleet.hosts[more.host];
+    host.name += "+1";
+    more.host = changed.fleet.hosts.size();
+    changed.fleet.hosts.push_back(host);
+    changed.fleet.devices.push_back(more);
+    const auto plan = scheduler::make_plan(changed, scheduler::PlannerKind::kAuto, budget);
+    if (!plan) continue;
+    what_ifs.push_back(
+        {fmt::format("one more {} at {}", more.kind, problem.fleet.sites[host.site].name),
+         scheduler::simulated_cost(changed, *plan).step_s});
+  }
+  std::ranges::stable_sort(what_ifs, {}, &WhatIf::step_s);
+  return what_ifs;
+}
+
+}  // namespace longhaul::daemon
