@@ -26,6 +26,10 @@ struct Host {
   std::size_t site = 0;
   // That its cpu devices share; infinite where computation does not compete for them.
   double processors = std::numeric_limits<double>::infinity();
+  // Hosts with the same name here share one machine's processors; empty: it is a machine alone.
+  std::string machine = {};
+  // [n]: what n + 1 busy processors get done, in those of one alone. Empty: n + 1.
+  std::vector<double> busy_speed = {};
 };
 
 struct FleetDevice {

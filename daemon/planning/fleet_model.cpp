@@ -76,14 +76,12 @@ class Builder {
     for (std::uint32_t i = 0; i < hosts.count; ++i) {
       const std::string name =
           hosts.count == 1 ? hosts.name : fmt::format("{}-{}", hosts.name, i + 1);
-      const std::string machine = hosts.machine.empty() ? name : hosts.machine;
-      const auto [place, fresh] = machines_.try_emplace(machine, fleet_.machines.size());
-      if (fresh) {
-        fleet_.machines.push_back(
-            {.processors = hosts.processors > 0.0 ? hosts.processors : kInfinity});
-      }
-      fleet_.hosts.push_back(
-          {.name = name, .site = fleet_.sites.size() - 1, .machine = place->second});
+      scheduler::Host host;
+      host.name = name;
+      host.site = fleet_.sites.size() - 1;
+      host.machine = hosts.machine;
+      if (hosts.processors > 0.0) host.processors = hosts.processors;
+      fleet_.hosts.push_back(std::move(host));
       for (const FleetDeviceConfiguration& device : hosts.devices) add(device, hosts, name);
     }
   }
@@ -108,7 +106,6 @@ class Builder {
 
   const FleetConfiguration& configuration_;
   Fleet fleet_;
-  std::map<std::string, std::size_t> machines_;
 };
 
 proto::Result<void> join_sites(const FleetConfiguration& configuration, Fleet& fleet) {

@@ -13,7 +13,9 @@ using proto::ActionKind;
 
 Engine::Engine(const PipelineWork& work, const SimulationOptions& options)
     : work_(work), options_(options), transfers_(work.transfers.size()) {
-  for (const HostWork& host : work.hosts) resources_.emplace_back(host.processors);
+  for (const HostWork& host : work.hosts) {
+    resources_.emplace_back(host.processors, host.busy_speed);
+  }
   for (const PathWork& path : work.paths) resources_.emplace_back(path.bytes_per_s);
   const auto count = static_cast<std::uint32_t>(work.stages.size());
   stages_.resize(count);

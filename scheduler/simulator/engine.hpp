@@ -50,7 +50,8 @@ class Engine {
     }
   };
   struct Resource {
-    explicit Resource(double capacity) : shared(capacity) {}
+    explicit Resource(double capacity, const std::vector<double>& busy_speed = {})
+        : shared(capacity, busy_speed) {}
     SharedCapacity shared;
     std::uint64_t version = 0;
   };

@@ -84,7 +84,8 @@ struct PathWork {
 };
 
 struct HostWork {
-  double processors = kUnlimited;  // that its stages and their codecs share
+  double processors = kUnlimited;       // that its stages and their codecs share
+  std::vector<double> busy_speed = {};  // Host's
 };
 
 struct PipelineWork {

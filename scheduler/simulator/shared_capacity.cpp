@@ -69,6 +69,20 @@ void SharedCapacity::share() {
     unserved[i]->rate = std::min(equal, unserved[i]->most);
     if (std::isfinite(left)) left -= unserved[i]->rate;
   }
+  if (busy_speed_.empty()) return;
+  double in_use = 0.0;
+  for (const Job& job : jobs_) in_use += job.rate;
+  for (Job& job : jobs_) job.rate *= slowdown(in_use);
+}
+
+double SharedCapacity::slowdown(double in_use) const {
+  if (in_use <= 1.0) return 1.0;
+  const auto whole = std::min(static_cast<std::size_t>(in_use), busy_speed_.size());
+  double speed = busy_speed_[whole - 1];
+  if (whole < busy_speed_.size()) {
+    speed += (in_use - static_cast<double>(whole)) * (busy_speed_[whole] - speed);
+  }
+  return std::min(1.0, speed / in_use);
 }
 
 }  // namespace longhaul::scheduler

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace longhaul::scheduler {
@@ -17,7 +18,10 @@ class SharedCapacity {
   using JobId = std::uint64_t;
 
   // `capacity`: work per second at factor 1, positive, or infinite.
-  explicit SharedCapacity(double capacity) : capacity_(capacity) {}
+  // `busy_speed`: [n]: the work per second that n + 1 units of capacity in use get done together,
+  // in those of one alone; between them evenly. Empty: n + 1.
+  explicit SharedCapacity(double capacity, std::vector<double> busy_speed = {})
+      : capacity_(capacity), busy_speed_(std::move(busy_speed)) {}
 
   // `work`: finite, not negative. `most`: work per second that the job can use.
   void start(JobId job, double work, double now_s,
@@ -48,8 +52,10 @@ class SharedCapacity {
 
   void advance(double now_s);
   void share();
+  [[nodiscard]] double slowdown(double in_use) const;
 
   double capacity_;
+  std::vector<double> busy_speed_;
   double factor_ = 1.0;
   double now_s_ = 0.0;
   std::vector<Job> jobs_;  // in the order of their start

@@ -109,11 +109,15 @@ TEST_CASE("simulation: two links over one path share it") {
 TEST_CASE("simulation: stages on one host share its processors") {
   PipelineWork work = chain(4, 16, 0.0);
   const double apart = step_of(work);
-  work.hosts = {{.processors = 1.0}};
+  work.hosts = {{.processors = 1.0, .busy_speed = {}}};
   for (StageWork& stage : work.stages) stage.host = 0;
   CHECK(step_of(work) == doctest::Approx(4 * 16 * 3.0));
-  work.hosts = {{.processors = 4.0}};
+  work.hosts = {{.processors = 4.0, .busy_speed = {}}};
   CHECK(step_of(work) == doctest::Approx(apart));
+  // Two processors that do one and a half times the work of one.
+  work.hosts = {{.processors = 2.0, .busy_speed = {1.0, 1.5}}};
+  CHECK(step_of(work) > 4 * 16 * 3.0 / 1.5);
+  CHECK(step_of(work) < 4 * 16 * 3.0);
 }
 
 TEST_CASE("simulation: encoding goes on beside computation, decoding before it") {
