@@ -3,7 +3,9 @@
 
 #include "daemon/configuration/profile_file.hpp"
 #include "daemon/wan/network_file.hpp"
+#include "proto/operator_class.hpp"
 #include "proto/text.hpp"
+#include "scheduler/workload_from_graph.hpp"
 
 #include <fmt/format.h>
 
@@ -129,7 +131,97 @@ proto::Result<void> join_sites(const FleetConfiguration& configuration, Fleet& f
   return {};
 }
 
+// Where the data sheet says nothing of memory, it is no bound.
+constexpr double kFastMemory = 1e15;
+
+scheduler::DeviceKind device_kind(const KindConfiguration& kind) {
+  scheduler::DeviceKind device;
+  device.name = kind.name;
+  // A kind with a profile needs no rates: its times are replaced.
+  device.flops_per_s = kind.tflops > 0.0 ? kind.tflops * 1e12 : 1e12;
+  device.efficiency = kind.efficiency;
+  device.memory_bytes_per_s =
+      kind.memory_gb_per_s > 0.0 ? kind.memory_gb_per_s * kGiga : kFastMemory;
+  return device;
+}
+
+// [n]: what n + 1 busy processors do, from what devices of some threads each were measured to do.
+std::vector<double> busy_speed(const scheduler::DeviceProfile& profile) {
+  std::vector<double> speed;
+  const auto& side = profile.side_by_side;
+  if (side.empty()) return speed;
+  for (std::size_t busy = 1; busy <= side.size() * profile.threads; ++busy) {
+    const double devices = static_cast<double>(busy) / profile.threads;
+    const auto whole = static_cast<std::size_t>(devices);
+    const double below = whole == 0 ? 0.0 : side[whole - 1];
+    const double above = whole < side.size() ? side[whole] : below;
+    speed.push_back(profile.threads *
+                    (below + (devices - static_cast<double>(whole)) * (above - below)));
+  }
+  for (double& one : speed) one /= speed.front();
+  return speed;
+}
+
+proto::Result<void> take_times(const proto::Graph& graph, const proto::ShapeBinding& binding,
+                               const scheduler::DeviceProfile& profile, std::size_t kind,
+                               scheduler::Workload& workload) {
+  const auto shapes = proto::infer_shapes(graph, binding);
+  if (!shapes) return shapes.error();
+  for (std::uint32_t i = 0; i < graph.operators.size(); ++i) {
+    const auto time = scheduler::time_of(
+        profile, proto::operator_class(graph, proto::OperatorIndex{i}, *shapes), binding);
+    if (!time) return time.error();
+    workload.times[kind][i] = *time;
+  }
+  workload.overlap_slowdown[kind] = profile.overlap_slowdown;
+  return {};
+}
+
+// The optimizer's time for a parameter on each kind, where a profile has it.
+void take_updates(const FleetModel& model, scheduler::Workload& workload) {
+  std::vector<double> per_parameter;
+  for (const std::string& kind : workload.kinds) {
+    const auto profile = model.profiles.find(kind);
+    if (profile == model.profiles.end()) return;  // the formulas stand for all
+    per_parameter.push_back(profile->second.update_s_per_parameter);
+  }
+  constexpr double kBytesPerParameter = 4.0;
+  for (scheduler::WorkloadOperator& op : workload.operators) {
+    op.update_s = op.parameter_bytes / kBytesPerParameter * per_parameter.front();
+  }
+  for (std::size_t kind = 0; kind < per_parameter.size(); ++kind) {
+    workload.update_scale[kind] =
+        per_parameter.front() > 0.0 ? per_parameter[kind] / per_parameter.front() : 1.0;
+  }
+}
+
 }  // namespace
+
+proto::Result<scheduler::Workload> workload_of(const proto::Graph& graph,
+                                               const proto::ShapeBinding& binding,
+                                               const scheduler::MemoryOptions& memory,
+                                               const FleetModel& model) {
+  scheduler::GraphWorkloadOptions options;
+  options.binding = binding;
+  options.memory = memory;
+  for (const KindConfiguration& kind : model.kinds) options.kinds.push_back(device_kind(kind));
+  auto workload = scheduler::workload_from_graph(graph, options);
+  if (!workload) return workload.error();
+  for (std::size_t kind = 0; kind < model.kinds.size(); ++kind) {
+    const auto profile = model.profiles.find(model.kinds[kind].name);
+    if (profile == model.profiles.end()) continue;
+    if (profile->second.precision != proto::precision_name(memory.precision)) {
+      return proto::configuration_error(fmt::format(
+          "the profile of {} is of {}, and the job computes in {}", proto::quoted(profile->first),
+          profile->second.precision, proto::precision_name(memory.precision)));
+    }
+    if (auto taken = take_times(graph, binding, profile->second, kind, *workload); !taken) {
+      return proto::with_context(model.kinds[kind].profile.string(), taken.error());
+    }
+  }
+  take_updates(model, *workload);
+  return workload;
+}
 
 proto::Result<FleetModel> model_of(const FleetConfiguration& configuration) {
   FleetModel model;
@@ -141,6 +233,13 @@ proto::Result<FleetModel> model_of(const FleetConfiguration& configuration) {
     auto profile = load_profile(kind.profile);
     if (!profile) return proto::configuration_error(to_string(profile.error()));
     model.profiles.emplace(kind.name, std::move(*profile));
+  }
+  for (const scheduler::FleetDevice& device : model.fleet.devices) {
+    const auto profile = model.profiles.find(device.kind);
+    scheduler::Host& host = model.fleet.hosts[device.host];
+    if (device.device == "cpu" && profile != model.profiles.end() && host.busy_speed.empty()) {
+      host.busy_speed = busy_speed(profile->second);
+    }
   }
   if (const auto good = scheduler::check_fleet(model.fleet); !good) return good.error();
   return model;

@@ -4,9 +4,9 @@
 #include "daemon/configuration/fleet_file.hpp"
 #include "proto/error.hpp"
 #include "proto/graph.hpp"
-#include "proto/job.hpp"
 #include "scheduler/device_profile.hpp"
 #include "scheduler/fleet.hpp"
+#include "scheduler/memory_estimate.hpp"
 #include "scheduler/workload.hpp"
 
 #include <map>
@@ -29,8 +29,7 @@ struct FleetModel {
 // kConfiguration where a profile lacks an operator or is of another precision.
 [[nodiscard]] proto::Result<scheduler::Workload> workload_of(const proto::Graph& graph,
                                                              const proto::ShapeBinding& binding,
-                                                             proto::Precision precision,
-                                                             bool checkpoints,
+                                                             const scheduler::MemoryOptions& memory,
                                                              const FleetModel& model);
 
 }  // namespace longhaul::daemon

@@ -71,6 +71,19 @@ LinkRow link_row(const PlanningProblem& problem, const PlacedPipeline& placed,
   return row;
 }
 
+void double_bandwidth(scheduler::Fleet& fleet, std::size_t from, std::size_t to) {
+  const std::pair hosts{fleet.devices[from].host, fleet.devices[to].host};
+  if (hosts.first == hosts.second) {
+    fleet.within_host.bytes_per_s *= 2.0;
+  } else if (const auto found = fleet.between_hosts.find(hosts);
+             found != fleet.between_hosts.end()) {
+    found->second.bytes_per_s *= 2.0;
+  } else {
+    fleet.between_sites[fleet.site_of(from) * fleet.sites.size() + fleet.site_of(to)]
+        .bytes_per_s *= 2.0;
+  }
+}
+
 // The device that one more of the same kind would stand beside.
 std::vector<std::size_t> devices_by_kind(const PlanningProblem& problem,
                                          const PlacedPipeline& placed) {
@@ -170,9 +183,8 @@ std::vector<WhatIf> what_ifs_of(const PlanningProblem& problem, const PlacedPipe
       const std::size_t to = placed.stages[backward ? s : s + 1].device;
       if (!seen.insert(problem.fleet.shared_path(from, to)).second) continue;
       changed.fleet = problem.fleet;
-      scheduler::FleetPath& path = changed.fleet.path(from, to);
-      if (path.bytes_per_s == scheduler::kUnlimited) continue;
-      path.bytes_per_s *= 2.0;
+      if (problem.fleet.path(from, to).bytes_per_s == scheduler::kUnlimited) continue;
+      double_bandwidth(changed.fleet, from, to);
       PlacedPipeline again = placed;
       scheduler::choose_codecs(changed, again);
       what_ifs.push_back(
