@@ -3,30 +3,29 @@
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 #include <utility>
 
 namespace longhaul::scheduler::galvatron {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kHighestPrice = 1e12;
+constexpr int kHalvings = 40;
 
-// A budget left at a layer, and the least sum of reduced costs with which the layers behind it
-// leave so much.
+// Of memory at a price: plan costs and price times memory, with transitions.
+struct Priced {
+  double sum_s = 0.0;
+  double cost_s = 0.0;  // of it, without the price
+  std::uint64_t memory_mb = 0;
+};
+
+// A layer with this strategy, and the budget that it and the layers before it have.
 struct State {
   std::uint64_t free_mb = 0;
-  double reduced_s = 0.0;
-};
-
-// Every plan costs at least bound_s plus its layers' reduced costs plus price times free memory.
-struct Relaxation {
-  double price_s_per_mb = 0.0;
-  double bound_s = -kInfinity;
-  double least_s = 0.0;  // of cost and price of a layer
-};
-
-struct Step {
-  std::vector<State> states;          // ascending in free_mb
-  std::vector<std::uint32_t> chosen;  // [states x S]: the strategy of the layer before
+  std::uint32_t strategy = 0;
+  std::uint32_t before = 0;  // the best state of the layer before it, once known
+  double suffix_s = 0.0;     // the least priced sum from this layer to the last
 };
 
 class Program {
@@ -39,164 +38,191 @@ class Program {
   [[nodiscard]] bool fits() const { return smallest_mb_ * problem_.layers <= problem_.budget_mb; }
 
   std::vector<std::size_t> solve() {
-    relax();
+    find_price();
+    find_prefixes();
     find_states();
     return recur();
   }
 
  private:
+  [[nodiscard]] double transition(std::size_t before, std::size_t after) const {
+    return problem_.transition_s[before * strategies_ + after];
+  }
   [[nodiscard]] double priced(std::size_t s, double price) const {
     return problem_.cost_s[s] + price * static_cast<double>(problem_.memory_mb[s]);
   }
 
-  // The bound is concave in the price, with a corner only where two strategies are equal.
-  void relax() {
-    const auto consider = [&](double price) {
-      double least = kInfinity;
-      for (std::size_t s = 0; s < strategies_; ++s) least = std::min(least, priced(s, price));
-      const double bound =
-          least * problem_.layers - price * static_cast<double>(problem_.budget_mb);
-      if (bound > relaxation_.bound_s) relaxation_ = {price, bound, least};
-    };
-    consider(0.0);
-    for (std::size_t a = 0; a < strategies_; ++a) {
-      for (std::size_t b = 0; b < strategies_; ++b) {
-        if (problem_.memory_mb[a] <= problem_.memory_mb[b]) continue;
-        const double price = (problem_.cost_s[b] - problem_.cost_s[a]) /
-                             static_cast<double>(problem_.memory_mb[a] - problem_.memory_mb[b]);
-        if (price > 0.0) consider(price);
+  // The cheapest plan at the price. No plan within the budget costs less than its sum less the
+  // price of the budget.
+  [[nodiscard]] Priced relaxed(double price) const {
+    std::vector<Priced> now;
+    for (std::size_t s = 0; s < strategies_; ++s) {
+      now.push_back({priced(s, price), problem_.cost_s[s], problem_.memory_mb[s]});
+    }
+    std::vector<Priced> next(strategies_);
+    for (std::uint32_t layer = 1; layer < problem_.layers; ++layer) {
+      for (std::size_t s = 0; s < strategies_; ++s) {
+        std::size_t best = 0;
+        for (std::size_t w = 1; w < strategies_; ++w) {
+          if (now[w].sum_s + transition(w, s) < now[best].sum_s + transition(best, s)) best = w;
+        }
+        const double step = transition(best, s);
+        next[s] = {now[best].sum_s + step + priced(s, price),
+                   now[best].cost_s + step + problem_.cost_s[s],
+                   now[best].memory_mb + problem_.memory_mb[s]};
+      }
+      now.swap(next);
+    }
+    return *std::min_element(now.begin(), now.end(),
+                             [](const Priced& a, const Priced& b) { return a.sum_s < b.sum_s; });
+  }
+
+  // Whether the plan of this price fits; keeps the price if its bound is the best so far.
+  bool try_price(double price) {
+    const Priced plan = relaxed(price);
+    const double bound = plan.sum_s - price * static_cast<double>(problem_.budget_mb);
+    if (bound > bound_s_) {
+      bound_s_ = bound;
+      price_ = price;
+    }
+    const bool plan_fits = plan.memory_mb <= problem_.budget_mb;
+    if (plan_fits) known_s_ = std::min(known_s_, plan.cost_s);
+    return plan_fits;
+  }
+
+  void find_price() {
+    known_s_ = pair_plan_s();
+    if (!try_price(0.0)) {
+      double low = 0.0;
+      double high = 1e-6;
+      while (!try_price(high) && high < kHighestPrice) {
+        low = high;
+        high *= 4.0;
+      }
+      for (int i = 0; i < kHalvings; ++i) {
+        const double middle = (low + high) / 2.0;
+        (try_price(middle) ? high : low) = middle;
       }
     }
-    // Sums of a plan's costs in another order differ by far less.
-    const double known = known_plan_s();
-    gap_ = known - relaxation_.bound_s + 1e-10 * known;
-    for (std::size_t s = 0; s < strategies_; ++s) {
-      const double reduced = priced(s, relaxation_.price_s_per_mb) - relaxation_.least_s;
-      if (reduced <= gap_) useful_.push_back({s, std::max(0.0, reduced)});
-    }
+    // Sums in another order differ by far less than what is added here.
+    limit_s_ =
+        known_s_ * (1.0 + 1e-10) + price_ * static_cast<double>(problem_.budget_mb) * (1.0 + 1e-12);
   }
 
   // The best of the plans that take one strategy for the first layers and one for the others, as
   // many as fit of whichever is cheaper.
-  [[nodiscard]] double known_plan_s() const {
+  [[nodiscard]] double pair_plan_s() const {
     double best = kInfinity;
     const double layers = problem_.layers;
-    for (std::size_t a = 0; a < strategies_; ++a) {
+    for (std::size_t a = 0; a < strategies_; ++a) {  // the smaller
       const std::uint64_t all = problem_.memory_mb[a] * problem_.layers;
-      if (all <= problem_.budget_mb) best = std::min(best, layers * problem_.cost_s[a]);
-    }
-    for (std::size_t a = 0; a < strategies_; ++a) {    // the smaller
+      if (all > problem_.budget_mb) continue;
+      best = std::min(best, layers * problem_.cost_s[a]);
       for (std::size_t b = 0; b < strategies_; ++b) {  // the cheaper
-        const std::uint64_t all = problem_.memory_mb[a] * problem_.layers;
-        if (problem_.memory_mb[b] <= problem_.memory_mb[a] || all > problem_.budget_mb) continue;
+        if (problem_.memory_mb[b] <= problem_.memory_mb[a]) continue;
         const std::uint64_t more =
             (problem_.budget_mb - all) / (problem_.memory_mb[b] - problem_.memory_mb[a]);
         if (more == 0 || more >= problem_.layers) continue;
-        const double transition = std::min(problem_.transition_s[a * strategies_ + b],
-                                           problem_.transition_s[b * strategies_ + a]);
-        best = std::min(best, static_cast<double>(more) * problem_.cost_s[b] +
-                                  (layers - static_cast<double>(more)) * problem_.cost_s[a] +
-                                  transition);
+        const auto cheaper = static_cast<double>(more);
+        best =
+            std::min(best, cheaper * problem_.cost_s[b] + (layers - cheaper) * problem_.cost_s[a] +
+                               std::min(transition(a, b), transition(b, a)));
       }
     }
     return best;
   }
 
+  // [layer][strategy]: the least priced sum of the layers before this one and the transition to it.
+  void find_prefixes() {
+    prefix_s_.assign(problem_.layers, std::vector<double>(strategies_, 0.0));
+    for (std::uint32_t layer = 1; layer < problem_.layers; ++layer) {
+      for (std::size_t s = 0; s < strategies_; ++s) {
+        double best = kInfinity;
+        for (std::size_t w = 0; w < strategies_; ++w) {
+          best = std::min(best, prefix_s_[layer - 1][w] + priced(w, price_) + transition(w, s));
+        }
+        prefix_s_[layer][s] = best;
+      }
+    }
+  }
+
+  void keep(std::vector<State>& states, std::uint32_t layer, const State& state) const {
+    const std::uint64_t least = problem_.memory_mb[state.strategy] + smallest_mb_ * layer;
+    if (state.free_mb < least) return;
+    if (prefix_s_[layer][state.strategy] + state.suffix_s <= limit_s_) states.push_back(state);
+  }
+
   // From the last layer, which has the whole budget, to the first.
   void find_states() {
     steps_.resize(problem_.layers);
-    steps_.back().states = {{problem_.budget_mb, 0.0}};
-    for (std::size_t layer = problem_.layers; layer-- > 1;) {
-      std::vector<State> before;
-      for (const State& state : steps_[layer].states) {
-        for (const auto& [s, reduced] : useful_) {
-          const std::uint64_t least = problem_.memory_mb[s] + smallest_mb_ * layer;
-          const double sum = state.reduced_s + reduced;
-          if (state.free_mb < least || sum > gap_) continue;
-          before.push_back({state.free_mb - problem_.memory_mb[s], sum});
+    for (std::uint32_t s = 0; s < strategies_; ++s) {
+      keep(steps_.back(), problem_.layers - 1, {problem_.budget_mb, s, 0, priced(s, price_)});
+    }
+    for (std::uint32_t layer = problem_.layers - 1; layer-- > 0;) {
+      std::vector<State> states;
+      for (const State& after : steps_[layer + 1]) {
+        const std::uint64_t free = after.free_mb - problem_.memory_mb[after.strategy];
+        for (std::uint32_t s = 0; s < strategies_; ++s) {
+          keep(states, layer,
+               {free, s, 0, after.suffix_s + transition(s, after.strategy) + priced(s, price_)});
         }
       }
-      std::sort(before.begin(), before.end(), [](const State& a, const State& b) {
-        return std::pair(a.free_mb, a.reduced_s) < std::pair(b.free_mb, b.reduced_s);
+      std::sort(states.begin(), states.end(), [](const State& a, const State& b) {
+        return std::tie(a.free_mb, a.strategy, a.suffix_s) <
+               std::tie(b.free_mb, b.strategy, b.suffix_s);
       });
-      const auto same = [](const State& a, const State& b) { return a.free_mb == b.free_mb; };
-      before.erase(std::unique(before.begin(), before.end(), same), before.end());
-      steps_[layer - 1].states = std::move(before);
+      const auto same = [](const State& a, const State& b) {
+        return a.free_mb == b.free_mb && a.strategy == b.strategy;
+      };
+      states.erase(std::unique(states.begin(), states.end(), same), states.end());
+      steps_[layer] = std::move(states);
     }
   }
 
   std::vector<std::size_t> recur() {
-    std::vector<double> before;  // [states x useful]
-    for (std::size_t layer = 0; layer < problem_.layers; ++layer) {
-      Step& step = steps_[layer];
-      std::vector<double> now(step.states.size() * useful_.size(), kInfinity);
-      step.chosen.assign(now.size(), 0);
-      for (std::size_t i = 0; i < step.states.size(); ++i) {
-        for (std::size_t u = 0; u < useful_.size(); ++u) {
-          const std::size_t at = i * useful_.size() + u;
-          const std::size_t s = useful_[u].strategy;
-          if (step.states[i].free_mb < problem_.memory_mb[s]) continue;
-          if (layer == 0) {
-            now[at] = problem_.cost_s[s];
-            continue;
-          }
-          const std::size_t from = find(layer - 1, step.states[i].free_mb - problem_.memory_mb[s]);
-          if (from == kNone) continue;
-          for (std::size_t w = 0; w < useful_.size(); ++w) {
-            const double sum = before[from * useful_.size() + w] +
-                               problem_.transition_s[useful_[w].strategy * strategies_ + s] +
-                               problem_.cost_s[s];
-            if (sum < now[at]) {
-              now[at] = sum;
-              step.chosen[at] = static_cast<std::uint32_t>(w);
-            }
+    std::vector<double> before;
+    for (const State& state : steps_.front()) before.push_back(problem_.cost_s[state.strategy]);
+    for (std::uint32_t layer = 1; layer < problem_.layers; ++layer) {
+      const std::vector<State>& from = steps_[layer - 1];
+      std::vector<double> now;
+      for (State& state : steps_[layer]) {
+        const std::uint64_t free = state.free_mb - problem_.memory_mb[state.strategy];
+        const auto first =
+            std::lower_bound(from.begin(), from.end(), free,
+                             [](const State& a, std::uint64_t mb) { return a.free_mb < mb; });
+        double best = kInfinity;
+        for (auto at = first; at != from.end() && at->free_mb == free; ++at) {
+          const auto index = static_cast<std::size_t>(at - from.begin());
+          const double sum = before[index] + transition(at->strategy, state.strategy) +
+                             problem_.cost_s[state.strategy];
+          if (sum < best) {
+            best = sum;
+            state.before = static_cast<std::uint32_t>(index);
           }
         }
+        now.push_back(best);
       }
       before = std::move(now);
     }
-    return backwards(
-        static_cast<std::size_t>(std::min_element(before.begin(), before.end()) - before.begin()));
-  }
-
-  [[nodiscard]] std::vector<std::size_t> backwards(std::size_t last) const {
     std::vector<std::size_t> plan(problem_.layers);
-    std::size_t u = last;
-    std::size_t state = 0;
-    for (std::size_t layer = problem_.layers; layer-- > 0;) {
-      const Step& step = steps_[layer];
-      plan[layer] = useful_[u].strategy;
-      if (layer == 0) break;
-      const std::size_t chosen = step.chosen[state * useful_.size() + u];
-      state = find(layer - 1, step.states[state].free_mb - problem_.memory_mb[plan[layer]]);
-      u = chosen;
+    auto at =
+        static_cast<std::size_t>(std::min_element(before.begin(), before.end()) - before.begin());
+    for (std::uint32_t layer = problem_.layers; layer-- > 0;) {
+      plan[layer] = steps_[layer][at].strategy;
+      at = steps_[layer][at].before;
     }
     return plan;
   }
 
-  static constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
-
-  [[nodiscard]] std::size_t find(std::size_t layer, std::uint64_t free_mb) const {
-    const auto& states = steps_[layer].states;
-    const auto found =
-        std::lower_bound(states.begin(), states.end(), free_mb,
-                         [](const State& state, std::uint64_t mb) { return state.free_mb < mb; });
-    if (found == states.end() || found->free_mb != free_mb) return kNone;
-    return static_cast<std::size_t>(found - states.begin());
-  }
-
-  struct Useful {
-    std::size_t strategy = 0;
-    double reduced_s = 0.0;
-  };
-
   const StageProblem& problem_;
   std::size_t strategies_;
   std::uint64_t smallest_mb_;
-  Relaxation relaxation_;
-  double gap_ = 0.0;
-  std::vector<Useful> useful_;  // ascending: strategies that a best plan may hold
-  std::vector<Step> steps_;     // by layer
+  double price_ = 0.0;  // of a MB, in s
+  double bound_s_ = -kInfinity;
+  double known_s_ = kInfinity;  // what some plan within the budget costs
+  double limit_s_ = kInfinity;  // the largest priced sum that a best plan may have
+  std::vector<std::vector<double>> prefix_s_;
+  std::vector<std::vector<State>> steps_;  // by layer; ascending in free_mb, then strategy
 };
 
 }  // namespace

@@ -25,9 +25,9 @@ struct StageProblem {
 // taking the first s' and the first s of equals, computed in this order in double precision.
 //
 // The plain table has layers * budget * S entries. This one has those alone through which a plan as
-// cheap as the best may pass: the relaxation in which memory has a price instead of a bound gives
-// every strategy a reduced cost, and the reduced costs of such a plan add up to no more than the
-// gap between the relaxation's bound and a plan that is known.
+// cheap as the best may pass: where memory has a price instead of a bound, the cheapest way to and
+// from every entry is known at once, and gives a lower bound of all plans through it. Entries whose
+// bound is above the cost of a plan that is known are left out.
 [[nodiscard]] std::optional<std::vector<std::size_t>> cheapest_strategies(
     const StageProblem& problem);
 
