@@ -15,10 +15,12 @@ CASES = [reference.Case(*case) for case in (
     (28, 4096, 8192, 8, 36 * GB, 64, 32),  # the reference case
     (28, 4096, 8192, 8, 36 * GB, 64, 8, True),
     (28, 4096, 8192, 8, 36 * GB, 64, 32, True),
-    (28, 4096, 8192, 8, 30 * GB, 64, 16),
+    (28, 4096, 8192, 8, 40 * GB, 64, 64),  # two stages
+    (15, 65536, 4096, 8, 24 * GB, 64, 64),  # of 7 and 8 layers
+    (15, 65536, 4096, 8, 24 * GB, 32, 16),  # Ulysses
     (11, 4096, 8192, 8, 18 * GB, 16, 16),  # too little for the fifth that larger devices keep free
     (11, 4096, 4096, 8, 24 * GB, 32, 4),
-    (40, 4096, 8192, 8, 60 * GB, 24, 8),  # three samples per micro-batch
+    (14, 4096, 8192, 8, 24 * GB, 24, 8),  # three samples per micro-batch
     (16, 4096, 12288, 4, 40 * GB, 12, 12),
     (9, 4096, 8192, 2, 64 * GB, 4, 1),
     (5, 4096, 8192, 1, 64 * GB, 3, 3),

@@ -105,6 +105,43 @@ TEST_CASE("galvatron: the reference case takes less than a second of one core") 
 }
 #endif
 
+TEST_CASE("galvatron: other schedules, precisions and ways to reduce gradients") {
+  struct Case {
+    double samples_per_s;
+    std::string layers;
+    Problem problem;
+  };
+  const Problem wide{.layers = 15,
+                     .hidden = 65536,
+                     .sequence = 4096,
+                     .devices = 8,
+                     .memory_mb = 24 * 1024,
+                     .batch = 64,
+                     .chunks = 64};
+  std::vector<Case> cases{
+      {3.33536391594, "1 2-4-1-sp, 6 2-4-1 | 1 2-4-1-sp, 7 2-4-1", wide},
+      {3.315482545310828, "1 1-8-1-sp, 14 1-8-1", wide},
+      {9.52871985760539, "4 1-2*-4f-c, 11 1-2*-4f", wide},
+      {9.598854430244105, "3 1-4*-2f-c, 5 1-4*-2f, 7 1-4*-2", wide},
+      {8.836470449571081, "5 1-2*-4f-c, 10 1-2*-4f", wide},
+  };
+  cases[1].problem.schedule = proto::ScheduleKind::kGpipe;  // too many micro-batches in flight
+  for (std::size_t i = 2; i < cases.size(); ++i) {
+    cases[i].problem.hidden = 4096;
+    cases[i].problem.chunks = 16;
+  }
+  cases[2].problem.with_data = Sharding::kNothing;
+  cases[3].problem.reduces_asynchronously = true;
+  cases[4].problem.precision = proto::Precision::kFp32;
+  for (const Case& expected : cases) {
+    CAPTURE(expected.layers);
+    const auto plan = search(sample_profile(), expected.problem);
+    REQUIRE(plan.has_value());
+    CHECK(plan->samples_per_s == doctest::Approx(expected.samples_per_s).epsilon(1e-9));
+    CHECK(layers(*plan) == expected.layers);
+  }
+}
+
 TEST_CASE("galvatron: a plan fits into memory, and more memory is never slower") {
   double before = 0.0;
   for (const std::uint64_t gb : {26, 30, 36, 48, 64, 80}) {
