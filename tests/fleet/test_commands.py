@@ -2,9 +2,12 @@
 """Usage errors, exit codes, and the commands that need no fleet."""
 import json
 import os
+import pathlib
 import unittest
 
 from fleet import FAKE_WORKER, FakeWorkerTest
+
+PROFILE = pathlib.Path(__file__).resolve().parents[1] / "galvatron/profile"
 
 
 class Commands(FakeWorkerTest):
@@ -13,7 +16,8 @@ class Commands(FakeWorkerTest):
                           ("run", "job.yaml", "--nodes", "many"),
                           ("run", "job.yaml", "--threads", "0"), ("job",),
                           ("job", "submit"), ("job", "show"), ("node", "show"),
-                          ("config", "check"), ("keys", "new"), ("generate",), ("data", "export"),
+                          ("config", "check"), ("keys", "new"), ("plan",), ("plan", "--layers", "3"),
+                          ("plan", "--galvatron-profile", "."), ("generate",), ("data", "export"),
                           ("data", "export", "job.yaml", "--split", "middle", "--to", "x")):
             with self.subTest(arguments):
                 done = self.call(*arguments)
@@ -74,6 +78,36 @@ class Commands(FakeWorkerTest):
         self.assertEqual(done.code, 0, str(done))
         self.assertIn("pretended", done.out)
         self.assertEqual(json.loads(self.call("probe", "--json").out)["torch"], "none")
+
+    def plan(self, *more, **changes):
+        options = {"layers": 28, "hidden": 4096, "sequence": 8192, "devices": 8, "memory_gb": 36, "batch": 64,
+                   "chunks": 32, "galvatron_profile": PROFILE} | changes
+        given = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+        return self.call("plan", *given, *more)
+
+    def test_plan_from_a_profile_of_galvatrons(self):
+        done = self.plan()
+        self.assertEqual(done.code, 0, str(done))
+        self.assertIn("14 x 1-4*-2f-c, 12 x 1-4*-2f, 2 x 1-4*-2", done.out)
+        plan = json.loads(self.plan("--json").out)
+        self.assertEqual(list(plan), ["candidates", "samples_per_s", "pipeline_degree", "layers",
+                                      "embedding_tensor_degree"])
+        self.assertEqual((len(plan["candidates"]), len(plan["layers"])), (50, 28))
+        self.assertAlmostEqual(plan["samples_per_s"], 2.6485091403918064, delta=1e-6)
+        plan = json.loads(self.plan("--json", "--coarse", chunks=8).out)
+        self.assertEqual(set(plan["layers"]), {"1-1-8f-c"})
+        self.assertAlmostEqual(plan["samples_per_s"], 2.5246283459057333, delta=1e-6)
+
+    def test_plan_tells_what_is_wrong_and_exits_with_2(self):
+        for changes, said in (({"devices": 6}, "powers of two"), ({"chunks": 24}, "do not divide"),
+                              ({"memory_gb": 6}, "no plan fits"), ({"memory_gb": -1}, "--memory-gb"),
+                              ({"devices": 16}, "hardware.json:2:15: allreduce lacks"),
+                              ({"galvatron_profile": "nowhere"}, "nowhere/hardware.json: cannot be read")):
+            with self.subTest(said):
+                done = self.plan(**changes)
+                self.assertEqual(done.code, 2, str(done))
+                self.assertIn(said, done.err)
+                self.assertEqual(done.out, "")
 
     def test_without_a_client_file_the_way_out_is_told(self):
         os.environ["XDG_CONFIG_HOME"] = str(self.folder)
