@@ -39,6 +39,7 @@ class Planner {
     std::vector<BackboneCase> cases = backbone_cases();
     std::sort(cases.begin(), cases.end(),
               [](const BackboneCase& a, const BackboneCase& b) { return a.bound_s < b.bound_s; });
+    result_.backbone_cases = cases.size();
     for (const BackboneCase& backbone : cases) {
       if (backbone.bound_s >= limit()) break;
       search(backbone);
@@ -176,7 +177,6 @@ class Planner {
     for (bool more = true; more;) {
       choose(chosen);
       const double bound_s = replica_bound(replicas);
-      if (bound_s != kInfinite) ++result_.cases;
       if (bound_s < limit()) combinations.push_back({bound_s, chosen});
       more = false;
       for (std::size_t k = 0; k < chosen.size() && !more; ++k) {  // the next, as an odometer counts

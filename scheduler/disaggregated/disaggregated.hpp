@@ -12,8 +12,8 @@ namespace longhaul::scheduler {
 struct DisaggregatedPlans {
   std::vector<UnitsPlan> best_first;  // no two with the same pools, tensor degrees, data degree of
                                       // the backbone and pipeline degree
-  std::size_t cases = 0;              // choices of those that memory and devices allow
-  std::size_t searched = 0;           // of them, whose replicas were searched; the rest are bounded
+  std::size_t backbone_cases = 0;     // pool and degrees of the backbone that fit; each has a bound
+  std::size_t searched = 0;  // choices of all pools and degrees whose replicas were searched
 };
 
 // The `keep` best plans, or all if there are fewer: their step_s is the least that the formula of

@@ -139,8 +139,8 @@ TEST_CASE("disaggregated: 72 billion parameters on 1296 devices take few searche
   CHECK(plans->searched < 2000);
   CHECK(best.mfu > uniform->mfu);
   CHECK(best.step_s < uniform->step_s);
-  MESSAGE(plans->cases << " cases, " << plans->searched << " searched; MFU " << best.mfu
-                       << " against " << uniform->mfu);
+  MESSAGE(plans->backbone_cases << " backbone cases, " << plans->searched << " searched; MFU "
+                                << best.mfu << " against " << uniform->mfu);
 }
 
 TEST_CASE("replicas: the bound is below every choice, and the search finds the best of them") {

@@ -31,7 +31,7 @@ UnitsProblem multimodal_72b(const Multimodal72b& cluster) {
   const std::uint32_t images_out = 4;
   const UnitCosts encoder =
       transformer_costs({.layers = 32, .hidden = 1280, .feed_forward = 5120, .tokens = 1024},
-                        {.sequences = images_in, .recomputed = true});
+                        {.sequences = images_in});
   const UnitCosts backbone = transformer_costs({.layers = 80,
                                                 .hidden = 8192,
                                                 .feed_forward = 28672,
@@ -39,10 +39,10 @@ UnitsProblem multimodal_72b(const Multimodal72b& cluster) {
                                                 .key_value_share = 0.125,
                                                 .tokens = 8192,
                                                 .vocabulary = 128256},
-                                               {.recomputed = true});
+                                               {});
   const UnitCosts generator = transformer_costs(
       {.layers = 28, .hidden = 1536, .feed_forward = 6144, .tokens = 4096, .modulation = 6.0},
-      {.sequences = images_out, .recomputed = true});
+      {.sequences = images_out});
   UnitsProblem problem;
   problem.pools = {{.name = "a100",
                     .devices = cluster.devices,
