@@ -16,6 +16,7 @@ constexpr double kInfinite = std::numeric_limits<double>::infinity();
 
 // One choice of everything about the backbone.
 struct BackboneCase {
+  std::size_t index = 0;  // of the option
   UnitOption option;
   BackboneDegrees degrees;
   double bound_s = 0;  // of all choices for the other units
@@ -23,7 +24,7 @@ struct BackboneCase {
 
 // A unit's option, and the replicas that its memory asks for.
 struct Offer {
-  UnitOption option;
+  std::size_t option = 0;  // index
   ReplicaTask task;
 };
 
@@ -91,16 +92,17 @@ class Planner {
     std::vector<BackboneCase> cases;
     const std::vector<std::uint32_t> data = divisors(problem_.batch / problem_.micro_batch);
     const std::vector<std::uint32_t> pipeline = pipeline_degrees(problem_.layers);
-    for (const UnitOption& option : problem_.units[problem_.backbone].options) {
+    const std::vector<UnitOption>& options = problem_.units[problem_.backbone].options;
+    for (std::size_t i = 0; i < options.size(); ++i) {
+      const UnitOption& option = options[i];
       const DevicePool& pool = problem_.pools[option.pool];
       for (const std::uint32_t d : data) {
         for (const std::uint32_t p : pipeline) {
           if (std::uint64_t{option.tensor} * d * p > pool.devices) break;
           const BackboneDegrees degrees{.data = d, .pipeline = p};
-          const UnitMemoryNeed need =
-              memory_need(problem_, problem_.backbone, option.tensor, degrees, d);
+          const UnitMemoryNeed need = memory_need(problem_, problem_.backbone, option, degrees, d);
           if (need.total() > pool.memory_bytes) continue;
-          cases.push_back({.option = option, .degrees = degrees});
+          cases.push_back({.index = i, .option = option, .degrees = degrees});
           cases.back().bound_s = bound(cases.back());
           if (cases.back().bound_s == kInfinite) cases.pop_back();
         }
@@ -122,12 +124,14 @@ class Planner {
                                              const std::vector<std::uint32_t>& left) const {
     std::vector<Offer> offers;
     const std::uint64_t samples = std::uint64_t{problem_.micro_batch} * degrees.data;
-    for (const UnitOption& option : problem_.units[unit].options) {
-      const auto least = smallest_data_degree(problem_, unit, option.tensor, degrees,
+    const std::vector<UnitOption>& options = problem_.units[unit].options;
+    for (std::size_t i = 0; i < options.size(); ++i) {
+      const UnitOption& option = options[i];
+      const auto least = smallest_data_degree(problem_, unit, option, degrees,
                                               problem_.pools[option.pool].memory_bytes,
                                               left[option.pool] / option.tensor);
       if (!least) continue;
-      offers.push_back({.option = option,
+      offers.push_back({.option = i,
                         .task = {.pool = option.pool,
                                  .tensor = option.tensor,
                                  .work_s = static_cast<double>(samples) * option.sample_s,
@@ -194,7 +198,7 @@ class Planner {
       choose(combination.offers);
       const auto best = best_replicas(replicas, limit());
       if (!best) continue;
-      std::vector<UnitOption> options;
+      std::vector<std::size_t> options;
       for (std::size_t k = 0; k < offers.size(); ++k) {
         options.push_back(offers[k][combination.offers[k]].option);
       }
@@ -202,10 +206,10 @@ class Planner {
     }
   }
 
-  void store(const BackboneCase& backbone, std::vector<UnitOption> options,
+  void store(const BackboneCase& backbone, std::vector<std::size_t> options,
              std::vector<std::uint32_t> data) {
     const auto at = static_cast<std::ptrdiff_t>(problem_.backbone);
-    options.insert(options.begin() + at, backbone.option);
+    options.insert(options.begin() + at, backbone.index);
     data.insert(data.begin() + at, backbone.degrees.data);
     UnitsPlan plan = price(problem_, options, backbone.degrees, data);
     std::vector<UnitsPlan>& plans = result_.best_first;

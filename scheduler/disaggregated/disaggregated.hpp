@@ -10,14 +10,14 @@
 namespace longhaul::scheduler {
 
 struct DisaggregatedPlans {
-  std::vector<UnitsPlan> best_first;  // no two with the same pools, tensor degrees, data degree of
-                                      // the backbone and pipeline degree
+  std::vector<UnitsPlan> best_first;  // no two with the same options, data degree of the backbone
+                                      // and pipeline degree
   std::size_t backbone_cases = 0;     // pool and degrees of the backbone that fit; each has a bound
   std::size_t searched = 0;  // choices of all pools and degrees whose replicas were searched
 };
 
 // The `keep` best plans, or all if there are fewer: their step_s is the least that the formula of
-// UnitsPlan has over all choices of pools, tensor degrees, data degrees that divide batch /
+// UnitsPlan has over all choices of options, data degrees that divide batch /
 // micro_batch, pipeline degrees and replicas. Not a near one: the search is exact (to rounding).
 // A pipeline degree that makes the fullest stage no smaller than a lower degree is not tried.
 // Errors: as check_problem (kConfiguration); nothing fits (kResource): which constraint fails, by

@@ -39,13 +39,11 @@ std::vector<std::uint64_t> needs(const UnitsProblem& problem, std::size_t unit,
     const double bytes = problem.pools[option.pool].memory_bytes;
     std::uint64_t need = 0;
     if (unit == problem.backbone) {
-      const UnitMemoryNeed memory =
-          memory_need(problem, unit, option.tensor, degrees, degrees.data);
+      const UnitMemoryNeed memory = memory_need(problem, unit, option, degrees, degrees.data);
       if (memory.total() > bytes) continue;
       need = std::uint64_t{option.tensor} * degrees.data * degrees.pipeline;
     } else {
-      const auto least =
-          smallest_data_degree(problem, unit, option.tensor, degrees, bytes, kManyReplicas);
+      const auto least = smallest_data_degree(problem, unit, option, degrees, bytes, kManyReplicas);
       if (!least) continue;
       need = std::uint64_t{option.tensor} * *least;
     }
@@ -168,7 +166,7 @@ std::optional<MemoryFault> memory_fault(const UnitsProblem& problem, std::size_t
       const BackboneDegrees degrees{.data = data, .pipeline = pipeline};
       for (const UnitOption& option : problem.units[unit].options) {
         const std::uint32_t replicas = unit == problem.backbone ? data : kManyReplicas;
-        const UnitMemoryNeed need = memory_need(problem, unit, option.tensor, degrees, replicas);
+        const UnitMemoryNeed need = memory_need(problem, unit, option, degrees, replicas);
         const double excess = need.total() - problem.pools[option.pool].memory_bytes;
         if (excess <= 0.0) return std::nullopt;
         if (excess < least.excess) least = {need, option, degrees, excess};

@@ -9,27 +9,23 @@
 namespace longhaul::scheduler {
 namespace {
 
-// Every unit's option for this pool and tensor degree, if all have one.
-std::optional<std::vector<UnitOption>> options_at(const UnitsProblem& problem, std::size_t pool,
-                                                  std::uint32_t tensor) {
-  std::vector<UnitOption> options;
-  for (const Unit& unit : problem.units) {
-    const auto found = std::find_if(
-        unit.options.begin(), unit.options.end(),
-        [&](const UnitOption& option) { return option.pool == pool && option.tensor == tensor; });
-    if (found == unit.options.end()) return std::nullopt;
-    options.push_back(*found);
-  }
-  return options;
-}
-
-bool fits(const UnitsProblem& problem, const DevicePool& pool, std::uint32_t tensor,
-          BackboneDegrees degrees) {
+// Every unit's fastest option for this pool and tensor degree that fits, if all have one.
+std::optional<std::vector<std::size_t>> options_at(const UnitsProblem& problem, std::size_t pool,
+                                                   std::uint32_t tensor, BackboneDegrees degrees) {
+  std::vector<std::size_t> chosen;
   for (std::size_t u = 0; u < problem.units.size(); ++u) {
-    const UnitMemoryNeed need = memory_need(problem, u, tensor, degrees, degrees.data);
-    if (need.total() > pool.memory_bytes) return false;
+    const std::vector<UnitOption>& options = problem.units[u].options;
+    std::optional<std::size_t> best;
+    for (std::size_t i = 0; i < options.size(); ++i) {
+      if (options[i].pool != pool || options[i].tensor != tensor) continue;
+      if (best && options[i].sample_s >= options[*best].sample_s) continue;
+      const UnitMemoryNeed need = memory_need(problem, u, options[i], degrees, degrees.data);
+      if (need.total() <= problem.pools[pool].memory_bytes) best = i;
+    }
+    if (!best) return std::nullopt;
+    chosen.push_back(*best);
   }
-  return true;
+  return chosen;
 }
 
 }  // namespace
@@ -40,13 +36,12 @@ proto::Result<UnitsPlan> uniform_plan(const UnitsProblem& problem) {
   std::optional<UnitsPlan> best;
   for (const UnitOption& option : problem.units[problem.backbone].options) {
     const DevicePool& pool = problem.pools[option.pool];
-    const auto options = options_at(problem, option.pool, option.tensor);
-    if (!options) continue;
     for (const std::uint32_t data : divisors(problem.batch / problem.micro_batch)) {
       for (const std::uint32_t pipeline : pipeline_degrees(problem.layers)) {
         if (std::uint64_t{option.tensor} * data * (pipeline + others) > pool.devices) break;
         const BackboneDegrees degrees{.data = data, .pipeline = pipeline};
-        if (!fits(problem, pool, option.tensor, degrees)) continue;
+        const auto options = options_at(problem, option.pool, option.tensor, degrees);
+        if (!options) continue;
         const std::vector<std::uint32_t> replicas(problem.units.size(), data);
         UnitsPlan plan = price(problem, *options, degrees, replicas);
         if (!best || plan.step_s < best->step_s) best = std::move(plan);

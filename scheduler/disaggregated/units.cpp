@@ -34,6 +34,10 @@ std::string fault_of_unit(const UnitsProblem& problem, const Unit& unit) {
       return fmt::format("takes {} s for a sample at tensor degree {}; a time above 0 is expected",
                          option.sample_s, option.tensor);
     }
+    if (!is_amount(option.activation_share)) {
+      return fmt::format("keeps {} of its activations at tensor degree {}; at least 0 is expected",
+                         option.activation_share, option.tensor);
+    }
   }
   const UnitMemory& memory = unit.memory;
   for (const double bytes : {memory.state_bytes, memory.sharded_state_bytes,
@@ -111,24 +115,25 @@ double round_s(const UnitsProblem& problem, std::size_t unit, const UnitOption& 
   return samples_of_round(problem, unit, backbone, data) * option.sample_s * share;
 }
 
-UnitMemoryNeed memory_need(const UnitsProblem& problem, std::size_t unit, std::uint32_t tensor,
+UnitMemoryNeed memory_need(const UnitsProblem& problem, std::size_t unit, const UnitOption& option,
                            BackboneDegrees backbone, std::uint32_t data) {
   const UnitMemory& memory = problem.units[unit].memory;
   const double share =
-      (unit == problem.backbone ? stage_share(problem, backbone.pipeline) : 1.0) / tensor;
+      (unit == problem.backbone ? stage_share(problem, backbone.pipeline) : 1.0) / option.tensor;
   const std::uint32_t in_flight =
       std::min(stages_from(problem, unit, backbone.pipeline), micro_batches_of(problem, backbone));
   return {.states = share * (memory.state_bytes + memory.sharded_state_bytes / data),
-          .activations = share * memory.activation_bytes * in_flight *
+          .activations = share * option.activation_share * memory.activation_bytes * in_flight *
                          samples_of_round(problem, unit, backbone, data),
           .fixed = memory.fixed_bytes};
 }
 
 std::optional<std::uint32_t> smallest_data_degree(const UnitsProblem& problem, std::size_t unit,
-                                                  std::uint32_t tensor, BackboneDegrees backbone,
-                                                  double bytes, std::uint32_t most) {
+                                                  const UnitOption& option,
+                                                  BackboneDegrees backbone, double bytes,
+                                                  std::uint32_t most) {
   const auto fits = [&](std::uint32_t data) {
-    return memory_need(problem, unit, tensor, backbone, data).total() <= bytes;
+    return memory_need(problem, unit, option, backbone, data).total() <= bytes;
   };
   if (most == 0 || !fits(most)) return std::nullopt;
   std::uint32_t low = 1;
@@ -144,20 +149,21 @@ std::optional<std::uint32_t> smallest_data_degree(const UnitsProblem& problem, s
   return low;
 }
 
-UnitsPlan price(const UnitsProblem& problem, std::span<const UnitOption> options,
+UnitsPlan price(const UnitsProblem& problem, std::span<const std::size_t> options,
                 BackboneDegrees backbone, std::span<const std::uint32_t> data) {
   LONGHAUL_ASSERT(options.size() == problem.units.size() && data.size() == options.size());
   UnitsPlan plan;
   plan.micro_batches = micro_batches_of(problem, backbone);
   for (std::size_t u = 0; u < options.size(); ++u) {
     const bool is_backbone = u == problem.backbone;
-    const UnitOption& option = options[u];
-    UnitPlacement place{.pool = option.pool,
+    const UnitOption& option = problem.units[u].options[options[u]];
+    UnitPlacement place{.option = options[u],
+                        .pool = option.pool,
                         .tensor = option.tensor,
                         .data = data[u],
                         .pipeline = is_backbone ? backbone.pipeline : 1};
     place.round_s = round_s(problem, u, option, backbone, data[u]);
-    place.memory_bytes = memory_need(problem, u, option.tensor, backbone, data[u]).total();
+    place.memory_bytes = memory_need(problem, u, option, backbone, data[u]).total();
     plan.fill_s += is_backbone ? problem.micro_batch * option.sample_s : place.round_s;
     if (place.round_s > plan.bottleneck_s) {
       plan.bottleneck_s = place.round_s;

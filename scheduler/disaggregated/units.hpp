@@ -21,12 +21,15 @@ struct DevicePool {
   double peak_flops_per_s = 0;  // of each device; 0: unknown, and no MFU is told
 };
 
-// One way to run a unit: on which kind of device, and cut into how many parts by tensor
-// parallelism.
+// One way to run a unit: on which kind of device, cut into how many parts by tensor parallelism,
+// and keeping how much for the backward.
 struct UnitOption {
   std::size_t pool = 0;  // index into UnitsProblem::pools
   std::uint32_t tensor = 1;
   double sample_s = 0;  // forward and backward of one sample by `tensor` devices together
+  // Of UnitMemory::activation_bytes, what is kept: less than 1 where layers are recomputed, which
+  // sample_s then holds. Options of the same pool and degree may differ in it.
+  double activation_share = 1.0;
 };
 
 // Bytes on a device that holds 1/tensor of the unit, and of the backbone a stage's share of that.
@@ -57,7 +60,8 @@ struct UnitsProblem {
 };
 
 struct UnitPlacement {
-  std::size_t pool = 0;
+  std::size_t option = 0;  // index into Unit::options
+  std::size_t pool = 0;    // the option's, as is tensor
   std::uint32_t tensor = 1;
   std::uint32_t data = 1;      // replicas
   std::uint32_t pipeline = 1;  // stages; 1 but for the backbone
@@ -113,19 +117,19 @@ struct UnitMemoryNeed {
 // there, which is one for each stage from this one to the last, and at most all of the step. The
 // backbone's fullest device is in its first stage. Falls, or stays, as `data` grows.
 [[nodiscard]] UnitMemoryNeed memory_need(const UnitsProblem& problem, std::size_t unit,
-                                         std::uint32_t tensor, BackboneDegrees backbone,
+                                         const UnitOption& option, BackboneDegrees backbone,
                                          std::uint32_t data);
 
 // The smallest data degree, at most `most`, with which the unit fits into bytes; nothing if none.
 [[nodiscard]] std::optional<std::uint32_t> smallest_data_degree(const UnitsProblem& problem,
                                                                 std::size_t unit,
-                                                                std::uint32_t tensor,
+                                                                const UnitOption& option,
                                                                 BackboneDegrees backbone,
                                                                 double bytes, std::uint32_t most);
 
-// Fills in everything of a plan that follows from pool, tensor, data and pipeline of its units.
-// options[u] is the option of unit u, whose pool and tensor degree the placement takes.
-[[nodiscard]] UnitsPlan price(const UnitsProblem& problem, std::span<const UnitOption> options,
+// A plan of which only the choices are known: per unit the index of its option and its data degree
+// (the backbone's being backbone.data).
+[[nodiscard]] UnitsPlan price(const UnitsProblem& problem, std::span<const std::size_t> options,
                               BackboneDegrees backbone, std::span<const std::uint32_t> data);
 
 // The same plan as one 1F1B pipeline in which every stage takes its own time, by the longest path

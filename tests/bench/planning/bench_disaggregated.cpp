@@ -131,11 +131,14 @@ void gap_to_every_plan(Json& rows) {
              {"worst_percent", *std::max_element(gaps.begin(), gaps.end()) * 100.0}});
 }
 
-std::string degrees(const UnitsPlan& plan) {
+// Per unit: tensor, data and pipeline degree, and r where it recomputes.
+std::string degrees(const UnitsProblem& problem, const UnitsPlan& plan) {
   std::string text;
-  for (const UnitPlacement& place : plan.units) {
-    text += fmt::format("{}t{}d{}p{}", text.empty() ? "" : " ", place.tensor, place.data,
-                        place.pipeline);
+  for (std::size_t u = 0; u < plan.units.size(); ++u) {
+    const UnitPlacement& place = plan.units[u];
+    const bool recomputes = problem.units[u].options[place.option].activation_share < 1.0;
+    text += fmt::format("{}t{}d{}p{}{}", text.empty() ? "" : " ", place.tensor, place.data,
+                        place.pipeline, recomputes ? "r" : "");
   }
   return text;
 }
@@ -146,7 +149,7 @@ void utilisation(Json& rows) {
     const auto row = [&](const std::string& name, const UnitsPlan& plan) {
       const double simulated = one_f_one_b_s(problem, plan);
       add(rows, {{"utilisation", name},
-                 {"degrees", degrees(plan)},
+                 {"degrees", degrees(problem, plan)},
                  {"devices", plan.devices_used},
                  {"step_s", plan.step_s},
                  {"mfu", plan.mfu},

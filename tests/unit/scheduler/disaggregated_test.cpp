@@ -21,16 +21,6 @@ bool contains(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
 }
 
-const UnitOption& option_of(const UnitsProblem& problem, const UnitsPlan& plan, std::size_t unit) {
-  for (const UnitOption& option : problem.units[unit].options) {
-    if (option.pool == plan.units[unit].pool && option.tensor == plan.units[unit].tensor) {
-      return option;
-    }
-  }
-  FAIL("the plan has an option that its unit does not have");
-  return problem.units[unit].options.front();
-}
-
 // Everything that must hold of a plan, whoever made it.
 void check_plan(const UnitsProblem& problem, const UnitsPlan& plan) {
   REQUIRE(plan.units.size() == problem.units.size());
@@ -42,9 +32,13 @@ void check_plan(const UnitsProblem& problem, const UnitsPlan& plan) {
   double largest = 0;
   for (std::size_t u = 0; u < plan.units.size(); ++u) {
     const UnitPlacement& place = plan.units[u];
-    const UnitOption& option = option_of(problem, plan, u);
+    const UnitOption& option = problem.units[u].options.at(place.option);
+    CHECK(place.pool == option.pool);
+    CHECK(place.tensor == option.tensor);
     CHECK(place.data >= 1);
     if (u != problem.backbone) CHECK(place.pipeline == 1);
+    CHECK(place.memory_bytes ==
+          memory_need(problem, u, option, {backbone.data, backbone.pipeline}, place.data).total());
     CHECK(place.memory_bytes <= problem.pools[place.pool].memory_bytes);
     CHECK(place.round_s ==
           round_s(problem, u, option, {backbone.data, backbone.pipeline}, place.data));

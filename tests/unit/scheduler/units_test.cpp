@@ -30,8 +30,7 @@ UnitsProblem round_problem() {
 
 TEST_CASE("units: the formula by hand, and it is the longest path where all rounds are equal") {
   const UnitsProblem problem = round_problem();
-  const std::array options{problem.units[0].options[0], problem.units[1].options[0],
-                           problem.units[2].options[0]};
+  const std::array<std::size_t, 3> options{0, 0, 0};
   const std::array<std::uint32_t, 3> data{4, 2, 6};  // 2 samples a round: 4/4, 4/4 and 6/6 s
   const UnitsPlan plan = price(problem, options, {.data = 2, .pipeline = 4}, data);
   CHECK(plan.micro_batches == 12);
@@ -62,18 +61,28 @@ TEST_CASE("units: memory counts what is in flight, and what replicas share") {
                              .activation_bytes = 16.0,
                              .fixed_bytes = 5.0};
   // 1/8 of the unit; 4 stages and the generator behind the first: 5 in flight.
-  const UnitMemoryNeed backbone = memory_need(problem, 1, 2, {.data = 3, .pipeline = 4}, 3);
+  const UnitMemoryNeed backbone =
+      memory_need(problem, 1, problem.units[1].options[0], {.data = 3, .pipeline = 4}, 3);
   CHECK(backbone.states == doctest::Approx(10.0 + 2.0));
   CHECK(backbone.activations == doctest::Approx(2.0 * 5));
   CHECK(backbone.fixed == 5.0);
   // No more in flight than there are micro-batches.
-  CHECK(memory_need(problem, 1, 2, {.data = 24, .pipeline = 4}, 24).activations == 2.0);
+  CHECK(memory_need(problem, 1, problem.units[1].options[0], {.data = 24, .pipeline = 4}, 24)
+            .activations == 2.0);
+  // A recomputed unit keeps less.
+  const UnitOption recomputed{.tensor = 2, .sample_s = 5.0, .activation_share = 0.25};
+  CHECK(memory_need(problem, 1, recomputed, {.data = 3, .pipeline = 4}, 3).activations == 2.5);
   problem.units[0].memory = {.activation_bytes = 12.0};
   problem.units[2].memory = {.activation_bytes = 12.0};
-  CHECK(memory_need(problem, 0, 1, {.data = 2, .pipeline = 4}, 4).activations == 12.0 * 6 * 2 / 4);
-  CHECK(memory_need(problem, 2, 1, {.data = 2, .pipeline = 4}, 4).activations == 12.0 * 1 * 2 / 4);
-  CHECK(smallest_data_degree(problem, 0, 1, {.data = 2, .pipeline = 4}, 36.0, 64) == 4);
-  CHECK_FALSE(smallest_data_degree(problem, 0, 1, {.data = 2, .pipeline = 4}, 36.0, 3).has_value());
+  CHECK(memory_need(problem, 0, problem.units[0].options[0], {.data = 2, .pipeline = 4}, 4)
+            .activations == 12.0 * 6 * 2 / 4);
+  CHECK(memory_need(problem, 2, problem.units[2].options[0], {.data = 2, .pipeline = 4}, 4)
+            .activations == 12.0 * 1 * 2 / 4);
+  CHECK(smallest_data_degree(problem, 0, problem.units[0].options[0], {.data = 2, .pipeline = 4},
+                             36.0, 64) == 4);
+  CHECK_FALSE(smallest_data_degree(problem, 0, problem.units[0].options[0],
+                                   {.data = 2, .pipeline = 4}, 36.0, 3)
+                  .has_value());
 }
 
 TEST_CASE(

@@ -69,10 +69,11 @@ class Trier {
     const double after = static_cast<double>(problem_.units.size() - unit - 1);
     const double in_flight = std::min<double>(stages_ + after, rounds_);
     const UnitMemory& memory = problem_.units[unit].memory;
-    const double bytes = share / option.tensor *
-                             (memory.state_bytes + memory.sharded_state_bytes / data_ +
-                              memory.activation_bytes * in_flight * problem_.micro_batch) +
-                         memory.fixed_bytes;
+    const double bytes =
+        share / option.tensor *
+            (memory.state_bytes + memory.sharded_state_bytes / data_ +
+             option.activation_share * memory.activation_bytes * in_flight * problem_.micro_batch) +
+        memory.fixed_bytes;
     if (bytes > problem_.pools[option.pool].memory_bytes) return;
     left_[option.pool] -= devices;
     choose(unit + 1, fill + problem_.micro_batch * option.sample_s,
@@ -91,10 +92,11 @@ class Trier {
     const double behind = static_cast<double>(problem_.units.size() - unit - 1) +
                           (unit < problem_.backbone ? stages_ - 1.0 : 0.0);
     const double in_flight = std::min<double>(behind + 1.0, rounds_);
-    const double bytes = (what.memory.state_bytes + what.memory.sharded_state_bytes / replicas +
-                          what.memory.activation_bytes * in_flight * samples) /
-                             option.tensor +
-                         what.memory.fixed_bytes;
+    const double bytes =
+        (what.memory.state_bytes + what.memory.sharded_state_bytes / replicas +
+         option.activation_share * what.memory.activation_bytes * in_flight * samples) /
+            option.tensor +
+        what.memory.fixed_bytes;
     if (bytes > problem_.pools[option.pool].memory_bytes) return;
     left_[option.pool] -= replicas * option.tensor;
     const double round = samples * option.sample_s;
@@ -137,6 +139,10 @@ UnitsProblem random_units(std::uint64_t seed) {
         if (tensor > 1 && draw.integer(0, 2) == 0) continue;
         const double efficiency = std::pow(loss, tensor - 1) * draw.real(0.9, 1.0);
         unit.options.push_back({p, tensor, sample_s / (speed * tensor * efficiency)});
+        if (draw.integer(0, 2) > 0) continue;
+        unit.options.push_back(unit.options.back());  // recomputed
+        unit.options.back().sample_s *= 4.0 / 3.0;
+        unit.options.back().activation_share = 0.1;
       }
     }
     unit.memory = {.state_bytes = draw.spread(0.05, 2.0),

@@ -8,8 +8,9 @@
 
 namespace longhaul::scheduler {
 
-// One to four units, one or two pools, 2 to 24 devices, odd tensor degrees, memory that is often
-// tight, samples that can be cut at will or into few pieces. The same seed, the same problem.
+// One to four units, one or two pools, 2 to 24 devices, odd tensor degrees, some with
+// recomputation, memory that is often tight, samples that can be cut at will or into few pieces.
+// The same seed, the same problem.
 [[nodiscard]] UnitsProblem random_units(std::uint64_t seed);
 
 // The least step_s of all plans, and how many plans fit; infinite if none does. Written from
