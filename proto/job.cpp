@@ -50,8 +50,9 @@ Result<void> one_of(std::string_view field, std::string_view value,
                     std::span<const std::string_view> known) {
   if (std::find(known.begin(), known.end(), value) != known.end()) return {};
   std::string list;
-  for (const std::string_view name : known) {
-    list += fmt::format("{}'{}'", list.empty() ? "" : " or ", name);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    const std::string_view before = i == 0 ? "" : i + 1 < known.size() ? ", " : " or ";
+    list += fmt::format("{}'{}'", before, known[i]);
   }
   return refused("{} is {}; use {}", field, quoted(value), list);
 }
@@ -259,8 +260,8 @@ Result<void> check_job(const wire::Job& job) {
   if (auto fits = check_model(job.model()); !fits) return fits.error();
   if (auto fits = check_data(job.data()); !fits) return fits.error();
   if (auto fits = check_training(job.training()); !fits) return fits.error();
-  const std::array schedules{schedule_name(ScheduleKind::kGpipe),
-                             schedule_name(ScheduleKind::kOneForwardOneBackward)};
+  std::array<std::string_view, kScheduleKinds.size()> schedules;
+  std::ranges::transform(kScheduleKinds, schedules.begin(), schedule_name);
   if (auto known = one_of("pipeline.schedule", job.pipeline().schedule(), schedules); !known) {
     return known.error();
   }

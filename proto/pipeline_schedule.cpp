@@ -1,4 +1,4 @@
-// gpipe and 1f1b as lists of actions.
+// gpipe, 1f1b and zero-bubble as lists of actions.
 #include "proto/pipeline_schedule.hpp"
 
 #include "proto/assert.hpp"
@@ -8,15 +8,33 @@
 namespace longhaul::proto {
 namespace {
 
+// One micro-batch and run_ahead more for each of so many stages, at most all there are.
+std::uint32_t micro_batches_for(std::uint32_t stages, ScheduleShape shape) {
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(stages * (std::uint64_t{1} + shape.run_ahead), shape.micro_batches));
+}
+
 // Forwards that a stage does before it alternates.
 std::uint32_t warm_up(ScheduleKind kind, ScheduleShape shape) {
   switch (kind) {
     case ScheduleKind::kGpipe:
       return shape.micro_batches;
     case ScheduleKind::kOneForwardOneBackward:
-      return static_cast<std::uint32_t>(std::min<std::uint64_t>(
-          (shape.stages - shape.stage.value - 1) * (std::uint64_t{1} + shape.run_ahead),
-          shape.micro_batches));
+    case ScheduleKind::kZeroBubble:
+      return micro_batches_for(shape.stages - shape.stage.value - 1, shape);
+  }
+  LONGHAUL_ASSERT(false);
+}
+
+// How many micro-batches weight gradients are behind input gradients: what 1f1b's first stage has
+// in flight beyond what this one has.
+std::uint32_t weight_delay(ScheduleKind kind, ScheduleShape shape) {
+  switch (kind) {
+    case ScheduleKind::kGpipe:
+    case ScheduleKind::kOneForwardOneBackward:
+      return 0;
+    case ScheduleKind::kZeroBubble:
+      return micro_batches_for(shape.stage.value, shape);
   }
   LONGHAUL_ASSERT(false);
 }
@@ -29,12 +47,14 @@ std::string_view schedule_name(ScheduleKind kind) {
       return "gpipe";
     case ScheduleKind::kOneForwardOneBackward:
       return "1f1b";
+    case ScheduleKind::kZeroBubble:
+      return "zero-bubble";
   }
   LONGHAUL_ASSERT(false);
 }
 
 std::optional<ScheduleKind> schedule_kind(std::string_view name) {
-  for (const ScheduleKind kind : {ScheduleKind::kGpipe, ScheduleKind::kOneForwardOneBackward}) {
+  for (const ScheduleKind kind : kScheduleKinds) {
     if (name == schedule_name(kind)) return kind;
   }
   return std::nullopt;
@@ -45,16 +65,22 @@ std::vector<Action> pipeline_schedule(ScheduleKind kind, ScheduleShape shape) {
   std::vector<Action> actions;
   actions.reserve(std::size_t{3} * shape.micro_batches);
   std::uint32_t forwards = 0;
+  std::uint32_t weights = 0;
   const auto forward = [&] {
     actions.push_back({ActionKind::kForward, MicroBatchIndex{forwards++}});
   };
+  const auto backward_weight = [&] {
+    actions.push_back({ActionKind::kBackwardWeight, MicroBatchIndex{weights++}});
+  };
   const std::uint32_t ahead = warm_up(kind, shape);
+  const std::uint32_t delay = weight_delay(kind, shape);
   while (forwards < ahead) forward();
   for (std::uint32_t m = 0; m < shape.micro_batches; ++m) {
     if (forwards < shape.micro_batches) forward();
     actions.push_back({ActionKind::kBackwardInput, MicroBatchIndex{m}});
-    actions.push_back({ActionKind::kBackwardWeight, MicroBatchIndex{m}});
+    if (m >= delay) backward_weight();
   }
+  while (weights < shape.micro_batches) backward_weight();
   return actions;
 }
 

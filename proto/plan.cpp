@@ -142,7 +142,8 @@ Result<Plan> read_plan(const wire::Plan& message, const Graph& graph) {
   }
   const auto schedule = schedule_kind(message.schedule());
   if (!schedule) {
-    return refused("unknown schedule {}; use \"gpipe\" or \"1f1b\"", quoted(message.schedule()));
+    return refused("unknown schedule {}; use \"gpipe\", \"1f1b\" or \"zero-bubble\"",
+                   quoted(message.schedule()));
   }
   plan.schedule = *schedule;
   if (message.run_ahead() > kMaximumRunAhead) {

@@ -24,10 +24,10 @@ struct PipelinePace {
 //   whose forwards and backwards take turns, the forward's or the backward's part of it;
 // - what filling and emptying the pipeline may cost: each of the 2 (S - 1) directions is crossed
 //   once before and after the steady flow, together at most kFillShare of the step, (M + S - 1) T;
-// - with 1f1b, what running ahead hides: a later stage's answer comes one round trip and two
-//   transfers later than without a network, in which run_ahead more micro-batches are computed, so
-//   (run_ahead T - round trip) / 2. Where that is next to nothing every transfer is waited for, and
-//   kWaitShare of T is what it may take.
+// - with 1f1b and zero-bubble, what running ahead hides: a later stage's answer comes one round
+//   trip and two transfers later than without a network, in which run_ahead more micro-batches are
+//   computed, so (run_ahead T - round trip) / 2. Where that is next to nothing every transfer is
+//   waited for, and kWaitShare of T is what it may take.
 // `round_trip_s`: of the link, without queues; 0: not known. 0 where no time is known.
 [[nodiscard]] double transfer_budget_s(const PipelinePace& pace, bool backward,
                                        double round_trip_s);

@@ -54,15 +54,30 @@ std::vector<std::int64_t> bytes_per_cut(const Graph& graph, std::span<const Shap
   return cuts;
 }
 
+// Bytes that the stage would need.
+struct OtherNeeds {
+  std::uint64_t in_bf16 = 0;
+  std::uint64_t with_1f1b = 0;
+};
+
+OtherNeeds other_needs(const Graph& graph, Plan plan, proto::StageIndex stage,
+                       std::span<const Shape> shapes, const MemoryOptions& memory) {
+  MemoryOptions bf16 = memory;
+  bf16.precision = proto::Precision::kBf16;
+  OtherNeeds needs;
+  needs.in_bf16 = estimate_memory(graph, plan, stage, shapes, bf16).total();
+  plan.schedule = proto::ScheduleKind::kOneForwardOneBackward;
+  needs.with_1f1b = estimate_memory(graph, plan, stage, shapes, memory).total();
+  return needs;
+}
+
 std::string remedies(const Graph& graph, const Plan& plan, const MemoryOptions& memory,
-                     const MemoryEstimate& need, std::uint64_t in_bf16) {
+                     const MemoryEstimate& need, const OtherNeeds& other) {
   std::vector<std::string> ways;
   if (plan.stages.size() < graph.operators.size()) ways.emplace_back("use more nodes");
   if (plan.micro_batch_size > 1) ways.emplace_back("a smaller training.micro_batch");
-  if (plan.schedule == proto::ScheduleKind::kGpipe && need.in_flight > plan.stages.size()) {
-    ways.emplace_back("pipeline.schedule 1f1b");
-  }
-  if (in_bf16 < need.total()) {
+  if (other.with_1f1b < need.total()) ways.emplace_back("pipeline.schedule 1f1b");
+  if (other.in_bf16 < need.total()) {
     ways.emplace_back("training.precision bf16");
   }
   if (memory.checkpoints) ways.emplace_back("checkpoint.every 0");
@@ -73,7 +88,7 @@ std::string remedies(const Graph& graph, const Plan& plan, const MemoryOptions& 
 
 proto::Error does_not_fit(const Graph& graph, const Plan& plan, std::size_t index,
                           const MemoryOptions& memory, const MemoryEstimate& need,
-                          std::uint64_t in_bf16, std::uint64_t capacity) {
+                          const OtherNeeds& other, std::uint64_t capacity) {
   const proto::Stage& stage = plan.stages[index];
   return {proto::ErrorKind::kResource,
           fmt::format("stage {} (operators {} to {}) needs {} of memory, and device {} of node {} "
@@ -82,7 +97,7 @@ proto::Error does_not_fit(const Graph& graph, const Plan& plan, std::size_t inde
                       proto::quoted(graph.operators[stage.operators.back().value].id),
                       human_bytes(need.total()), proto::quoted(stage.device),
                       proto::quoted(stage.node), human_bytes(capacity), describe(need),
-                      remedies(graph, plan, memory, need, in_bf16))};
+                      remedies(graph, plan, memory, need, other))};
 }
 
 proto::Result<void> check_memory(const Graph& graph, const Plan& plan,
@@ -91,10 +106,8 @@ proto::Result<void> check_memory(const Graph& graph, const Plan& plan,
   for (std::uint32_t s = 0; s < plan.stages.size(); ++s) {
     const MemoryEstimate need = estimate_memory(graph, plan, proto::StageIndex{s}, shapes, memory);
     if (need.total() > candidates[s].memory_bytes) {
-      MemoryOptions bf16 = memory;
-      bf16.precision = proto::Precision::kBf16;
       return does_not_fit(graph, plan, s, memory, need,
-                          estimate_memory(graph, plan, proto::StageIndex{s}, shapes, bf16).total(),
+                          other_needs(graph, plan, proto::StageIndex{s}, shapes, memory),
                           candidates[s].memory_bytes);
     }
   }

@@ -68,6 +68,48 @@ std::uint64_t exchanged_bytes(const proto::Graph& graph, const proto::Plan& plan
   return bytes;
 }
 
+// Follows the schedule to the action during which micro-batches hold most.
+void add_micro_batches(const std::vector<proto::Action>& schedule, const MicroBatchMemory& memory,
+                       MemoryEstimate& estimate) {
+  const auto saved = static_cast<std::uint64_t>(memory.saved);
+  const auto kept = static_cast<std::uint64_t>(memory.kept_for_weights);
+  estimate.saved_per_micro_batch = saved;
+  estimate.kept_for_weights_per_micro_batch = kept;
+  std::uint32_t forwarded = 0;  // micro-batches that keep `saved`
+  std::uint32_t awaiting = 0;   // and `kept`
+  std::uint64_t most = 0;
+  // `own`: which of the two the micro-batch that is worked on counts with.
+  const auto consider = [&](std::uint64_t own, std::int64_t peak) {
+    const std::uint64_t workspace = static_cast<std::uint64_t>(peak) - own;
+    const std::uint64_t activations =
+        saturating_sum(saturating_product(forwarded, saved), saturating_product(awaiting, kept));
+    const std::uint64_t sum = saturating_sum(activations, workspace);
+    if (sum <= most) return;
+    most = sum;
+    estimate.activations = activations;
+    estimate.workspace = workspace;
+    estimate.in_flight = forwarded + awaiting;
+    estimate.awaiting_weights = awaiting;
+  };
+  for (const proto::Action& action : schedule) {
+    switch (action.kind) {
+      case proto::ActionKind::kForward:
+        ++forwarded;
+        consider(saved, memory.forward_peak);
+        break;
+      case proto::ActionKind::kBackwardInput:
+        consider(saved, memory.backward_input_peak);
+        --forwarded;
+        ++awaiting;
+        break;
+      case proto::ActionKind::kBackwardWeight:
+        consider(kept, memory.backward_weight_peak);
+        --awaiting;
+        break;
+    }
+  }
+}
+
 }  // namespace
 
 std::uint64_t MemoryEstimate::total() const {
@@ -87,16 +129,13 @@ MemoryEstimate estimate_memory(const proto::Graph& graph, const proto::Plan& pla
   add_parameters(graph, plan, stage, options, estimate);
   estimate.exchange = exchanged_bytes(graph, plan, stage);
 
-  const MicroBatchMemory memory = walk_micro_batch(graph, plan, stage, shapes, options.precision);
-  estimate.in_flight = proto::peak_in_flight(proto::pipeline_schedule(
+  const auto schedule = proto::pipeline_schedule(
       plan.schedule, {.stage = stage,
                       .stages = static_cast<std::uint32_t>(plan.stages.size()),
                       .micro_batches = plan.micro_batches,
-                      .run_ahead = plan.run_ahead}));
-  estimate.saved_per_micro_batch = static_cast<std::uint64_t>(memory.saved);
-  estimate.activations = saturating_product(estimate.in_flight, estimate.saved_per_micro_batch);
-  estimate.workspace = static_cast<std::uint64_t>(
-      std::max(memory.forward_peak, memory.backward_peak) - memory.saved);
+                      .run_ahead = plan.run_ahead});
+  add_micro_batches(schedule, walk_micro_batch(graph, plan, stage, shapes, options.precision),
+                    estimate);
 
   for (const proto::Boundary& boundary : proto::boundaries(graph, plan)) {
     if (boundary.from != stage && boundary.to != stage) continue;
@@ -120,12 +159,18 @@ std::string human_bytes(std::uint64_t bytes) {
 }
 
 std::string describe(const MemoryEstimate& estimate) {
+  const std::uint32_t forwarded = estimate.in_flight - estimate.awaiting_weights;
+  const std::string awaiting =
+      estimate.awaiting_weights == 0
+          ? ""
+          : fmt::format(", and of {} that await weight gradients {}", estimate.awaiting_weights,
+                        human_bytes(estimate.kept_for_weights_per_micro_batch));
   return fmt::format(
-      "parameters {}, gradients {}, optimizer {}, activations {} ({} micro-batch{} of {}), "
+      "parameters {}, gradients {}, optimizer {}, activations {} ({} micro-batch{} of {}{}), "
       "workspace {}, boundary {}{}{}",
       human_bytes(estimate.parameters), human_bytes(estimate.gradients),
-      human_bytes(estimate.optimizer), human_bytes(estimate.activations), estimate.in_flight,
-      estimate.in_flight == 1 ? "" : "es", human_bytes(estimate.saved_per_micro_batch),
+      human_bytes(estimate.optimizer), human_bytes(estimate.activations), forwarded,
+      forwarded == 1 ? "" : "es", human_bytes(estimate.saved_per_micro_batch), awaiting,
       human_bytes(estimate.workspace), human_bytes(estimate.boundary),
       estimate.exchange == 0 ? "" : ", or exchange " + human_bytes(estimate.exchange),
       estimate.snapshot == 0 ? "" : ", checkpoint snapshot " + human_bytes(estimate.snapshot));

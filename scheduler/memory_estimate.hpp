@@ -14,10 +14,12 @@ namespace longhaul::scheduler {
 // Bytes of tensors at the stage's peak within a training step. E: elements of the parameters that
 // the stage uses, each once; U: elements over all uses, a tied parameter once per operator.
 struct MemoryEstimate {
-  std::uint64_t parameters = 0;   // 4 E (fp32 masters), and 2 E for the bf16 copies under bf16
-  std::uint64_t gradients = 0;    // 4 U
-  std::uint64_t optimizer = 0;    // 8 E: AdamW's two moments
-  std::uint64_t activations = 0;  // in_flight * saved_per_micro_batch
+  std::uint64_t parameters = 0;  // 4 E (fp32 masters), and 2 E for the bf16 copies under bf16
+  std::uint64_t gradients = 0;   // 4 U
+  std::uint64_t optimizer = 0;   // 8 E: AdamW's two moments
+  // What micro-batches keep for later: of the `in_flight`, `awaiting_weights` of them
+  // kept_for_weights_per_micro_batch each, the others saved_per_micro_batch.
+  std::uint64_t activations = 0;
   // What the micro-batch being computed holds at its peak beyond what it keeps: values on their
   // way to the last reader, gradients, and the operators' own scratch (memory_walk.hpp).
   std::uint64_t workspace = 0;
@@ -32,8 +34,12 @@ struct MemoryEstimate {
   // training goes on.
   std::uint64_t snapshot = 0;
 
-  std::uint32_t in_flight = 0;              // micro-batches, at most, under the plan's schedule
-  std::uint64_t saved_per_micro_batch = 0;  // kept between forward and backward
+  // Micro-batches at the schedule's worst moment: with their forward done or running, and their
+  // weight gradients not done.
+  std::uint32_t in_flight = 0;
+  std::uint32_t awaiting_weights = 0;                  // of them, with their input gradients done
+  std::uint64_t saved_per_micro_batch = 0;             // between forward and input gradients
+  std::uint64_t kept_for_weights_per_micro_batch = 0;  // between input and weight gradients
 
   // What is there all the time, and the larger of what micro-batches and the exchange need.
   [[nodiscard]] std::uint64_t total() const;

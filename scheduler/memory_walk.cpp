@@ -65,8 +65,12 @@ class Walk {
     memory.forward_peak = meter_.peak;
     memory.saved = meter_.now;
     meter_.restart();
-    backward();
-    memory.backward_peak = meter_.peak;
+    std::vector<Tensor> output_gradients = backward_inputs();
+    memory.backward_input_peak = meter_.peak;
+    memory.kept_for_weights = meter_.now;
+    meter_.restart();
+    backward_weights(output_gradients);
+    memory.backward_weight_peak = meter_.peak;
     LONGHAUL_ASSERT(meter_.now == 0);
     return memory;
   }
@@ -106,9 +110,7 @@ class Walk {
   }
 
   Tensor make(std::int64_t bytes) { return std::make_shared<Memory>(meter_, bytes); }
-  Tensor make(ValueIndex value) {
-    return make(value_bytes(graph_, value, shapes_, precision_));
-  }
+  Tensor make(ValueIndex value) { return make(value_bytes(graph_, value, shapes_, precision_)); }
   const Operator& described(std::size_t place) const {
     return graph_.operators[operators_[place].value];
   }
@@ -160,19 +162,22 @@ class Walk {
     return output;
   }
 
-  void backward() {
+  // What weight gradients still need, per operator.
+  std::vector<Tensor> backward_inputs() {
     std::vector<Tensor> output_gradients(operators_.size());
-    {
-      Tensors gradients;
-      std::vector<Tensor> received;
-      for (const ValueIndex value : received_gradients_) {
-        received.push_back(make(value));
-        accumulate(gradients, value, received.back());
-      }
-      for (std::size_t i = operators_.size(); i-- > 0;) {
-        backward_input(i, gradients, output_gradients);
-      }
+    Tensors gradients;
+    std::vector<Tensor> received;
+    for (const ValueIndex value : received_gradients_) {
+      received.push_back(make(value));
+      accumulate(gradients, value, received.back());
     }
+    for (std::size_t i = operators_.size(); i-- > 0;) {
+      backward_input(i, gradients, output_gradients);
+    }
+    return output_gradients;
+  }
+
+  void backward_weights(std::vector<Tensor>& output_gradients) {
     for (std::size_t i = operators_.size(); i-- > 0;) {
       if (!output_gradients[i]) continue;
       (void)make(workspace(i).weight_gradient);

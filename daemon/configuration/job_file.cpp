@@ -144,15 +144,16 @@ const Table<wire::Checkpoint>& checkpoint_table() {
 const Table<wire::Pipeline>& pipeline_table() {
   static const Table<wire::Pipeline> table{
       "How micro-batches flow",
-      {{"schedule", Word{{"1f1b", "gpipe"}}, otherwise("1f1b"), &wire::Pipeline::mutable_schedule,
+      {{"schedule", Word{{"1f1b", "gpipe", "zero-bubble"}}, otherwise("1f1b"),
+        &wire::Pipeline::mutable_schedule,
         "`1f1b` bounds activation memory by the number of stages; `gpipe` runs all forwards "
-        "first"},
+        "first; `zero-bubble` is 1f1b with late weight gradients that fill the end of the step, "
+        "with about the first stage's activation memory on every stage"},
        {"run_ahead", Integer{0, proto::kMaximumRunAhead}, otherwise("0"),
         &wire::Pipeline::set_run_ahead,
-        "`1f1b`: how many more micro-batches a stage may have in flight for each later one. A "
-        "round "
-        "trip and two transfers divided by the time per micro-batch hide them; each costs the "
-        "activations of one micro-batch"}}};
+        "`1f1b` and `zero-bubble`: how many more micro-batches a stage may have in flight for each "
+        "later one. A round trip and two transfers divided by the time per micro-batch hide them; "
+        "each costs the activations of one micro-batch"}}};
   return table;
 }
 

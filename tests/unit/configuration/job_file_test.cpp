@@ -264,6 +264,9 @@ TEST_CASE("job: a number out of range is told the range") {
         "6:22: training.optimizer.betas must be two numbers, not '0.9'");
   CHECK(folder.training_errors("  precision: fp16\n") ==
         "6:14: training.precision must be one of fp32, bf16, not 'fp16'");
+  CHECK(folder.training_errors("pipeline: {schedule: zero}\n") ==
+        "6:22: pipeline.schedule must be one of 1f1b, gpipe, zero-bubble, not 'zero'");
+  CHECK(folder.training_errors("pipeline: {schedule: zero-bubble}\n") == "no error");
   CHECK(folder.training_errors("  optimizer: {name: sgd}\n") ==
         "6:21: training.optimizer.name must be adamw, not 'sgd'");
 }

@@ -1,6 +1,8 @@
 // Claims about which jobs from a peer are accepted.
 #include "proto/job.hpp"
 
+#include "proto/pipeline_schedule.hpp"
+
 #include <doctest/doctest.h>
 
 #include <limits>
@@ -78,7 +80,12 @@ TEST_CASE("job: unknown names are refused with the known ones") {
   CHECK(refusal([](auto& job) { job.mutable_training()->set_precision("fp8"); }) ==
         "job: training.precision is 'fp8'; use 'fp32' or 'bf16'");
   CHECK(refusal([](auto& job) { job.mutable_pipeline()->set_schedule("zb"); }) ==
-        "job: pipeline.schedule is 'zb'; use 'gpipe' or '1f1b'");
+        "job: pipeline.schedule is 'zb'; use 'gpipe', '1f1b' or 'zero-bubble'");
+  for (const ScheduleKind kind : kScheduleKinds) {
+    CHECK(refusal([kind](auto& job) {
+            job.mutable_pipeline()->set_schedule(std::string(schedule_name(kind)));
+          }) == "accepted");
+  }
   CHECK(refusal([](auto& job) { job.set_compression("zip"); }) ==
         "job: compression is 'zip'; use dense, adaptive, adaptive(distortion=X), adatopk(RATIO), "
         "uniform-topk(RATIO) or fixed(RUNG)");

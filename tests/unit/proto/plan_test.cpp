@@ -118,7 +118,7 @@ TEST_CASE("plan: devices, threads, schedule and counts are checked") {
   CHECK(changed([](auto& p) { p.mutable_stages(0)->set_threads(0); }) ==
         "plan: stage 0 has 0 threads; 1 to 4096 are allowed");
   CHECK(changed([](auto& p) { p.set_schedule("2f2b"); }) ==
-        "plan: unknown schedule '2f2b'; use \"gpipe\" or \"1f1b\"");
+        "plan: unknown schedule '2f2b'; use \"gpipe\", \"1f1b\" or \"zero-bubble\"");
   CHECK(changed([](auto& p) { p.set_micro_batches(0); }).find("0 micro-batches") !=
         std::string::npos);
   CHECK(changed([](auto& p) { p.set_micro_batch_size(0); }).find("of 0 sequences") !=

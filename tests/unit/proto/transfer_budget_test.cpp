@@ -45,5 +45,18 @@ TEST_CASE("transfer_budget: 1f1b hides what running ahead leaves beside the roun
   CHECK(transfer_budget_s(none, false, 0.0) == doctest::Approx(0.05 * 0.03));
 }
 
+TEST_CASE("transfer_budget: zero-bubble has 1f1b's, whose tensors cross in the same order") {
+  for (const std::uint32_t run_ahead : {0u, 2u, 10u}) {
+    for (const double round_trip_s : {0.0, 0.02, 0.2}) {
+      for (const bool backward : {false, true}) {
+        const auto same = pace(ScheduleKind::kOneForwardOneBackward, 20, run_ahead);
+        const auto late = pace(ScheduleKind::kZeroBubble, 20, run_ahead);
+        CHECK(transfer_budget_s(late, backward, round_trip_s) ==
+              transfer_budget_s(same, backward, round_trip_s));
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace longhaul::proto

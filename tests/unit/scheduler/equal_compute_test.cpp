@@ -121,6 +121,25 @@ TEST_CASE("equal compute: a stage that does not fit names need, capacity and way
   CHECK(message.find("bf16") == std::string::npos);  // a copy of the weights is more than it saves
 }
 
+TEST_CASE("equal compute: a schedule that holds more than 1f1b is told that 1f1b holds less") {
+  const Graph graph = gpt2();
+  for (const auto schedule : proto::kScheduleKinds) {
+    CAPTURE(proto::schedule_name(schedule));
+    EqualComputeOptions many = options();
+    many.micro_batches = 16;
+    many.schedule = schedule;
+    for (std::size_t s = 0; s < 2; ++s) {
+      std::vector<Candidate> candidates = nodes(2);
+      candidates[s].memory_bytes = 1 << 20;
+      const std::string message =
+          refusal(equal_compute(graph, candidates, many), proto::ErrorKind::kResource);
+      const bool holds_more = schedule == proto::ScheduleKind::kGpipe ||
+                              (schedule == proto::ScheduleKind::kZeroBubble && s > 0);
+      CHECK((message.find("pipeline.schedule 1f1b") != std::string::npos) == holds_more);
+    }
+  }
+}
+
 TEST_CASE("equal compute: what the estimate says fits is exactly what is accepted") {
   const Graph graph = gpt2();
   const Plan plan = equal_compute(graph, nodes(2), options()).value();
@@ -156,8 +175,7 @@ TEST_CASE("equal compute: on random DAGs every plan is valid and near the best s
     for (const proto::Stage& stage : plan->stages) {
       parts.push_back(0);
       for (const proto::OperatorIndex op : stage.operators) {
-        const double flops =
-            operator_costs(graph, op, shapes, {proto::Precision::kFp32}).flops();
+        const double flops = operator_costs(graph, op, shapes, {proto::Precision::kFp32}).flops();
         parts.back() += flops;
         largest_operator = std::max(largest_operator, flops);
       }

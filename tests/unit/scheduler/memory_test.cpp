@@ -63,8 +63,7 @@ TEST_CASE("memory: parameters, gradients and optimizer count 4, 4 and 8 bytes pe
   CHECK(bf16.activations < fp32.activations);
   CHECK(fp32.total() == fp32.parameters + fp32.gradients + fp32.optimizer + fp32.activations +
                             fp32.workspace + fp32.boundary);
-  const auto saving =
-      estimate_memory(graph, plan, StageIndex{0}, shapes, {Precision::kFp32, true});
+  const auto saving = estimate_memory(graph, plan, StageIndex{0}, shapes, {Precision::kFp32, true});
   CHECK(saving.total() == fp32.total() + 12 * elements);
 }
 
@@ -94,6 +93,32 @@ TEST_CASE("memory: under 1f1b it does not grow with the number of micro-batches"
     CHECK(four.activations == four.in_flight * four.saved_per_micro_batch);
     CHECK(at(64, ScheduleKind::kGpipe).in_flight == 64);
     CHECK(at(64, ScheduleKind::kGpipe).activations == 64 * four.saved_per_micro_batch);
+  }
+}
+
+TEST_CASE(
+    "memory: under zero-bubble stage s keeps s micro-batches more, for their weight gradients") {
+  const Graph graph = Graph::from_wire(tests::gpt2_graph({})).value();
+  const auto shapes = proto::infer_shapes(graph, kBinding).value();
+  for (std::uint32_t s = 0; s < 3; ++s) {
+    CAPTURE(s);
+    const auto at = [&](std::uint32_t micro_batches, ScheduleKind kind) {
+      return estimate_memory(graph, split(graph, {10, 20}, micro_batches, kind), StageIndex{s},
+                             shapes, {Precision::kFp32});
+    };
+    const auto four = at(4, ScheduleKind::kZeroBubble);
+    const auto many = at(64, ScheduleKind::kZeroBubble);
+    CHECK(four.total() == many.total());
+    CHECK(many.in_flight == 3);
+    CHECK(many.awaiting_weights == s);
+    CHECK(many.activations ==
+          (3 - s) * many.saved_per_micro_batch + s * many.kept_for_weights_per_micro_batch);
+    const auto usual = at(64, ScheduleKind::kOneForwardOneBackward);
+    CHECK(usual.awaiting_weights == 0);
+    CHECK(many.saved_per_micro_batch == usual.saved_per_micro_batch);
+    CHECK(many.total() - usual.total() == s * many.kept_for_weights_per_micro_batch);
+    CHECK(many.total() < at(64, ScheduleKind::kGpipe).total());
+    CHECK((describe(many).find("that await weight gradients") != std::string::npos) == (s > 0));
   }
 }
 
@@ -132,20 +157,23 @@ TEST_CASE("walk: a chain is followed byte by byte") {
   CHECK(whole.saved == 2 * integers + 3 * wide + logits + sums);
   CHECK(whole.forward_peak == whole.saved + 4 + 16 * 16);  // the loss, and scratch per row
   // The logits turn into their gradient, targets and sums go; then relu's gradient is made.
-  CHECK(whole.backward_peak == whole.saved - integers - sums + wide);
+  CHECK(whole.backward_peak() == whole.saved - integers - sums + wide);
+  CHECK(whole.kept_for_weights == 0);  // computed on the way
 
   // The second stage starts at relu: it owes a gradient, and so holds on to what `head` needs for
   // its weight gradient (the logits' gradient, relu) while gelu's gradient is made from relu's.
   const MicroBatchMemory last =
       walk_micro_batch(graph, split(graph, {2}), StageIndex{1}, shapes, {Precision::kFp32});
   CHECK(last.saved == integers + 2 * wide + logits + sums);
-  CHECK(last.backward_peak == logits + 4 * wide);
+  CHECK(last.backward_peak() == logits + 4 * wide);
+  CHECK(last.kept_for_weights == logits + wide);
+  CHECK(last.backward_weight_peak == last.kept_for_weights);
 
   const MicroBatchMemory first =
       walk_micro_batch(graph, split(graph, {2}), StageIndex{0}, shapes, {Precision::kFp32});
   CHECK(first.saved == integers + wide);
   CHECK(first.forward_peak == integers + 2 * wide);  // gelu's output on its way out
-  CHECK(first.backward_peak == integers + wide + 2 * wide);
+  CHECK(first.backward_peak() == integers + wide + 2 * wide);
 }
 
 // What a stage keeps, counted value by value.
@@ -179,7 +207,9 @@ TEST_CASE("walk: on random DAGs it keeps what the operators say, for any split")
         const MicroBatchMemory walk =
             walk_micro_batch(graph, plan, StageIndex{s}, shapes, precision);
         CHECK(walk.forward_peak >= walk.saved);
-        CHECK(walk.backward_peak >= walk.saved);
+        CHECK(walk.backward_input_peak >= walk.saved);
+        CHECK(walk.backward_input_peak >= walk.kept_for_weights);
+        CHECK(walk.backward_weight_peak >= walk.kept_for_weights);
         const std::int64_t kept = kept_bytes(graph, plan, StageIndex{s}, shapes, precision);
         // Logits that cannot be overwritten are copied; a dropout at rate 0 is its input, which
         // then is one tensor under two names.
