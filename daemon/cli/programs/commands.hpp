@@ -24,6 +24,7 @@ void add_job_commands(CommandLine& line);
 void add_config_commands(CommandLine& line);
 void add_worker_commands(CommandLine& line);  // probe, generate, data
 void add_plan_command(CommandLine& line);
+void add_simulate_command(CommandLine& line);
 void add_keys_commands(CommandLine& line);
 
 // The --json flag that every command has.

@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   add_config_commands(line);
   add_worker_commands(line);
   add_plan_command(line);
+  add_simulate_command(line);
   add_keys_commands(line);
   try {
     line.app.parse(argc, argv);
