@@ -33,6 +33,8 @@ struct WorkloadOperator {
 struct WorkloadTie {
   std::vector<std::size_t> operators;
   double bytes = 0.0;  // of the gradient
+  // Of each operator's state_bytes: operators on one stage hold it once.
+  double shared_state_bytes = 0.0;
 };
 
 struct Workload {

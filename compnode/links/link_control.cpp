@@ -17,6 +17,7 @@ using compression::Rung;
 using compression::RungSample;
 using Mode = proto::CompressionSetting::Mode;
 using proto::StageIndex;
+using proto::transfer_budget_s;
 
 constexpr std::size_t kPaceSteps = 5;
 constexpr double kMostToldNumber = 9007199254740992.0;  // 2^53

@@ -2,7 +2,6 @@
 // what the stages tell each other at the end of a step.
 #pragma once
 
-#include "compnode/links/transfer_budget.hpp"
 #include "compression/link_policy.hpp"
 #include "compression/rung.hpp"
 #include "proto/channel/tensor_channel.hpp"
@@ -10,6 +9,7 @@
 #include "proto/control.pb.h"
 #include "proto/ids.hpp"
 #include "proto/plan.hpp"
+#include "proto/transfer_budget.hpp"
 
 #include <compare>
 #include <cstddef>
@@ -141,7 +141,7 @@ class LinkControl {
 
   std::vector<BoundaryLink> links_;  // each once
   const Options options_;
-  PipelinePace pace_;  // of the last steps; in the first one of this stage alone
+  proto::PipelinePace pace_;  // of the last steps; in the first one of this stage alone
   std::deque<StageTime> slowest_;  // of the last steps, the latest last
   std::size_t boundaries_ = 1;
   bool first_step_ = true;

@@ -22,6 +22,7 @@ OWNERS = [
     ("CUDA", r"(cuda|cuda_runtime|cuda_runtime_api|cuda_fp16|cuda_bf16|nccl)\.h$",
      ["compression/cuda", "compnode/execution", "compnode/worker"]),
     ("pcre2", r"pcre2\.h$", ["compnode/data"]),
+    ("igraph", r"igraph/", ["scheduler/planners"]),
     ("yaml-cpp", r"yaml-cpp/", ["daemon"]),
     ("SQLite", r"sqlite3\.h$", ["daemon"]),
     ("Boost.Beast", r"boost/beast", ["daemon"]),

@@ -1,12 +1,10 @@
 // How long a transfer may take to be hidden.
-#include "compnode/links/transfer_budget.hpp"
+#include "proto/transfer_budget.hpp"
 
 #include <doctest/doctest.h>
 
-namespace longhaul::compnode {
+namespace longhaul::proto {
 namespace {
-
-using proto::ScheduleKind;
 
 PipelinePace pace(ScheduleKind schedule, std::uint32_t micro_batches, std::uint32_t run_ahead) {
   return {.schedule = schedule,
@@ -48,4 +46,4 @@ TEST_CASE("transfer_budget: 1f1b hides what running ahead leaves beside the roun
 }
 
 }  // namespace
-}  // namespace longhaul::compnode
+}  // namespace longhaul::proto

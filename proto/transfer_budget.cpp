@@ -1,9 +1,9 @@
 // The least of three bounds.
-#include "compnode/links/transfer_budget.hpp"
+#include "proto/transfer_budget.hpp"
 
 #include <algorithm>
 
-namespace longhaul::compnode {
+namespace longhaul::proto {
 namespace {
 
 constexpr double kSteadyShare = 0.9;
@@ -28,4 +28,4 @@ double transfer_budget_s(const PipelinePace& pace, bool backward, double round_t
   return budget_s;
 }
 
-}  // namespace longhaul::compnode
+}  // namespace longhaul::proto

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-namespace longhaul::compnode {
+namespace longhaul::proto {
 
 // A pipeline as it runs.
 struct PipelinePace {
@@ -32,4 +32,4 @@ struct PipelinePace {
 [[nodiscard]] double transfer_budget_s(const PipelinePace& pace, bool backward,
                                        double round_trip_s);
 
-}  // namespace longhaul::compnode
+}  // namespace longhaul::proto

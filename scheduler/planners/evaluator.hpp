@@ -1,0 +1,75 @@
+// Ranks placements: quickly where that is exact or good enough, else by the simulator.
+#pragma once
+
+#include "scheduler/planners/placement_work.hpp"
+#include "scheduler/simulator/uncontended_step.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace longhaul::scheduler {
+
+// How good a placement is. First comes what it breaks, then the objective, then time.
+struct Standing {
+  double excess = std::numeric_limits<double>::infinity();  // sum of the breaches' amounts
+  double score = std::numeric_limits<double>::infinity();
+  double step_s = std::numeric_limits<double>::infinity();
+  bool exact = false;  // as the simulator says
+
+  [[nodiscard]] bool better_than(const Standing& other) const {
+    if (excess != other.excess) return excess < other.excess;
+    if (score != other.score) return score < other.score;
+    return step_s < other.step_s;
+  }
+};
+
+struct Candidate {
+  PlacedPipeline placed;
+  Standing standing;
+};
+
+// What is chosen beside devices and cuts.
+struct Settings {
+  std::size_t workload = 0;
+  proto::ScheduleKind schedule{};
+  std::uint32_t run_ahead = 0;
+
+  bool operator==(const Settings&) const = default;
+};
+
+class Evaluator {
+ public:
+  explicit Evaluator(const PlanTables& tables);
+
+  // Sets the placement's codecs (choose_codecs; where an egress cap is broken, the smallest out of
+  // that site) and ranks it. Inexact: by a lower bound of the step's time, unless the pipeline is
+  // so short that the simulator is as quick.
+  Standing estimate(PlacedPipeline& placed);
+  // By the simulator, with the codecs that the placement has.
+  Standing simulate(const PlacedPipeline& placed);
+  // A score that simulate() cannot undercut for a placement with its codecs set.
+  [[nodiscard]] double least_score(const PlacedPipeline& placed);
+
+  // The candidate with the best of the problem's settings and codecs, simulated.
+  [[nodiscard]] Candidate with_best_settings(const std::vector<PlacedStage>& stages);
+
+  [[nodiscard]] const PlanTables& tables() const { return *tables_; }
+  [[nodiscard]] const std::vector<Settings>& settings() const { return settings_; }
+  // Placements estimated so far; a simulation counts as its actions are more.
+  [[nodiscard]] std::uint64_t evaluations() const { return evaluations_; }
+
+ private:
+  Standing standing(const PlacedPipeline& placed, const PipelineWork& work, double step_s,
+                    bool exact);
+  Standing time(const PlacedPipeline& placed);
+
+  const PlanTables* tables_;
+  UncontendedStep uncontended_;
+  std::vector<Settings> settings_;
+  std::vector<std::size_t> over_cap_;  // sites, of the last standing
+  std::uint64_t evaluations_ = 0;
+};
+
+}  // namespace longhaul::scheduler
