@@ -61,30 +61,30 @@ std::string workload_error(const std::function<void(Workload&)>& change) {
 TEST_CASE("check_fleet: says what is wrong and where") {
   CHECK(fleet_error([](Fleet&) {}) == "no error");
   CHECK(has(fleet_error([](Fleet& f) { f.between_sites[0].bytes_per_s = -1.0; }),
-            "path from site \"here\" to site \"here\": a bandwidth that is not positive"));
+            "path from site 'here' to site 'here': a bandwidth that is not positive"));
   CHECK(has(fleet_error([](Fleet& f) {
               f.sites.push_back({.name = "empty"});
               f.between_sites.resize(4);
             }),
-            "site \"empty\": it has no host"));
+            "site 'empty': it has no host"));
   CHECK(has(fleet_error([](Fleet& f) { f.between_sites.clear(); }), "0 paths between 1 sites"));
   CHECK(has(fleet_error([](Fleet& f) { f.devices[1].node = "node0"; }), "two devices are called"));
   CHECK(has(fleet_error([](Fleet& f) { f.devices[1].host = 9; }), "a host that is not there"));
   CHECK(has(fleet_error([](Fleet& f) { f.devices[1].speed = 0.0; }), "speed must be positive"));
   CHECK(has(fleet_error([](Fleet& f) { f.devices.clear(); }), "without a device"));
   CHECK(has(fleet_error([](Fleet& f) { f.between_hosts[{0, 1}].delay_s = -1.0; }),
-            "path from host \"host0\" to host \"host1\""));
+            "path from host 'host0' to host 'host1'"));
 }
 
 TEST_CASE("check_workload: names the operator and what is wrong") {
   CHECK(workload_error([](Workload&) {}) == "no error");
   CHECK(has(workload_error([](Workload& w) { w.operators[2].inputs = {2}; }),
-            "operator \"op2\": an input that does not come before it"));
+            "operator 'op2': an input that does not come before it"));
   CHECK(has(workload_error([](Workload& w) { w.operators[1].state_bytes = -2.0; }),
-            "operator \"op1\": state bytes of -2"));
-  CHECK(has(workload_error([](Workload& w) { w.times[0].pop_back(); }), "operator \"op3\" has none"));
+            "operator 'op1': state bytes of -2"));
+  CHECK(has(workload_error([](Workload& w) { w.times[0].pop_back(); }), "operator 'op3' has none"));
   CHECK(has(workload_error([](Workload& w) { w.times[0][1].forward_s = -1.0; }),
-            "the time of operator \"op1\""));
+            "the time of operator 'op1'"));
   CHECK(has(workload_error([](Workload& w) { w.operators[1].id = "op0"; }), "two operators"));
   CHECK(has(workload_error([](Workload& w) { w.ties = {{.operators = {1, 1}}}; }), "tied"));
 }
@@ -225,14 +225,14 @@ TEST_CASE("check_placement: says which constraint fails and by how much") {
 
   PlanningProblem changed = problem;
   changed.constraints.excluded_nodes = {"node1"};
-  CHECK(has(only_violation(changed, good, Kind::kExcluded), "\"node1\", which is excluded"));
+  CHECK(has(only_violation(changed, good, Kind::kExcluded), "'node1', which is excluded"));
   changed = problem;
   changed.constraints.pins = {{"op3", "node0"}};
-  CHECK(has(only_violation(changed, good, Kind::kPin), "operator \"op3\" must be on node"));
+  CHECK(has(only_violation(changed, good, Kind::kPin), "operator 'op3' must be on node"));
   changed = problem;
   changed.fleet.devices[0].has_data = false;
   changed.workloads[0].operators[0].needs_data = true;
-  CHECK(has(only_violation(changed, good, Kind::kData), "needs data for operator \"op0\""));
+  CHECK(has(only_violation(changed, good, Kind::kData), "needs data for operator 'op0'"));
   changed = problem;
   changed.fleet.devices[0].memory_bytes = 250;
   // 200 of state, 20 of boundaries, two micro-batches of 20, 5 of workspace.
@@ -267,7 +267,7 @@ TEST_CASE("check_placement: egress caps and the deadline are of the simulated st
   problem.fleet.sites[1].egress_bytes_per_hour = 8e6 / step_s * 3600.0 * 1.001;
   CHECK(check_placement(problem, placed).empty());
   problem.fleet.sites[1].egress_bytes_per_hour *= 0.5;
-  CHECK(has(only_violation(problem, placed, Violation::Kind::kEgress), "site \"there\""));
+  CHECK(has(only_violation(problem, placed, Violation::Kind::kEgress), "site 'there'"));
   problem.fleet.sites[1].egress_bytes_per_hour = 1e18;
   problem.objective = Objective::kCostUnderDeadline;
   problem.deadline_s = 0.9 * step_s;

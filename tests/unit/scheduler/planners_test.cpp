@@ -210,7 +210,7 @@ TEST_CASE("planners: an infeasible problem says which constraint fails and by ho
   two_sites(problem, 1e12);
   problem.constraints.devices = 2;
   problem.fleet.sites[0].egress_bytes_per_hour = 10.0;
-  CHECK(has(error_of(problem), "egress: site \"here\""));
+  CHECK(has(error_of(problem), "egress: site 'here'"));
 
   problem = plain_problem(4, 2);
   problem.constraints.pins = {{"op0", "node0"}, {"op2", "node1"}, {"op3", "node0"}};
@@ -225,24 +225,24 @@ TEST_CASE("planners: an infeasible problem says which constraint fails and by ho
 TEST_CASE("planners: contradictions are told before anything is planned") {
   PlanningProblem problem = plain_problem(4, 2);
   problem.constraints.pins = {{"op9", "node0"}};
-  CHECK(has(error_of(problem), "operator \"op9\" is pinned, and the model has none"));
+  CHECK(has(error_of(problem), "operator 'op9' is pinned, and the model has none"));
   problem.constraints.pins = {{"op1", "nobody"}};
-  CHECK(has(error_of(problem), "\"nobody\", which is not there"));
+  CHECK(has(error_of(problem), "'nobody', which is not there"));
   problem.constraints.pins = {{"op1", "node1"}};
   problem.constraints.excluded_nodes = {"node1"};
-  CHECK(has(error_of(problem), "\"node1\", which is excluded"));
+  CHECK(has(error_of(problem), "'node1', which is excluded"));
   problem.constraints = {};
   problem.constraints.devices = 3;
   CHECK(has(error_of(problem), "use 3 devices, and there are 2"));
   problem = plain_problem(4, 2);
   problem.fleet.devices[1].kind = "unseen";
-  CHECK(has(error_of(problem), "\"unseen\", for which the workload has no times"));
+  CHECK(has(error_of(problem), "'unseen', for which the workload has no times"));
   problem = plain_problem(4, 2);
   problem.workloads[0].micro_batch_size = 3;
   CHECK(has(error_of(problem), "no multiple"));
   problem = plain_problem(4, 2);
   problem.codecs = {{.name = "more", .ratio = 1.5}};
-  CHECK(has(error_of(problem), "codec \"more\""));
+  CHECK(has(error_of(problem), "codec 'more'"));
 }
 
 TEST_CASE("planners: the cheapest plan uses the cheap device, a deadline makes it use more") {

@@ -188,7 +188,7 @@ PlanningProblem plain_problem(std::size_t operators, std::size_t devices, double
                                      .device = "cpu",
                                      .host = d,
                                      .kind = "k",
-                                     .memory_bytes = 1'000'000,
+                                     .memory_bytes = 1'000'000'000'000,
                                      .has_data = true});
   }
   problem.fleet.between_sites = {{}};
