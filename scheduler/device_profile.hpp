@@ -35,6 +35,7 @@ struct DeviceProfile {
   std::vector<double> side_by_side;
   double update_s_per_parameter = 0.0;
   double overlap_slowdown = 1.0;
+  double carry_s_per_byte = 0.0;  // of a processor, for a byte that a stage sends or receives
   std::map<std::string, std::vector<ProfilePoint>> operators;  // by proto::operator_class
   std::vector<CodecProfile> codecs;
 };

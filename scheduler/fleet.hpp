@@ -30,6 +30,8 @@ struct Host {
   std::string machine = {};
   // [n]: what n + 1 busy processors get done, in those of one alone. Empty: n + 1.
   std::vector<double> busy_speed = {};
+  // Of one processor, for each byte that a cpu device sends or receives.
+  double carry_s_per_byte = 0.0;
 };
 
 struct FleetDevice {

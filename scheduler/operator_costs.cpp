@@ -90,18 +90,18 @@ std::int64_t value_bytes(const proto::Graph& graph, proto::ValueIndex value,
 std::int64_t saved_extra_bytes(const proto::Graph& graph, proto::OperatorIndex op,
                                std::span<const Shape> shapes, proto::Precision precision) {
   const Operator& described = graph.operators[op.value];
-  const proto::SavedValues saved = proto::saved_values(
-      described, shapes[described.inputs[0].value], shapes[graph.value_of(op).value]);
-  return proto::activation_bytes(precision) * saved.activation_elements +
-         4 * saved.fp32_elements + saved.mask_bytes;
+  const proto::SavedValues saved = proto::saved_values(described, shapes[described.inputs[0].value],
+                                                       shapes[graph.value_of(op).value]);
+  return proto::activation_bytes(precision) * saved.activation_elements + 4 * saved.fp32_elements +
+         saved.mask_bytes;
 }
 
 OperatorCosts operator_costs(const proto::Graph& graph, proto::OperatorIndex op,
                              std::span<const Shape> shapes, proto::Precision precision) {
   const Operator& described = graph.operators[op.value];
   const proto::ValueIndex output = graph.value_of(op);
-  const Flops flops = flops_of(graph, described, shapes[described.inputs[0].value],
-                               shapes[output.value]);
+  const Flops flops =
+      flops_of(graph, described, shapes[described.inputs[0].value], shapes[output.value]);
   OperatorCosts costs{.forward_flops = flops.forward,
                       .input_gradient_flops = flops.input_gradient,
                       .weight_gradient_flops = flops.weight_gradient,

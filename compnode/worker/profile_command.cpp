@@ -1,6 +1,7 @@
 // profile: measures a model on a device of this host and writes the profile as JSON.
 #include "compnode/profiling/codec_times.hpp"
 #include "compnode/profiling/model_times.hpp"
+#include "compnode/profiling/transport_cost.hpp"
 #include "compnode/worker/commands.hpp"
 #include "compnode/worker/standard_input.hpp"
 #include "proto/profile.pb.h"
@@ -25,6 +26,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kCodecRows = 512;
 constexpr std::size_t kCodecColumns = 768;
+constexpr std::size_t kTransportBytes = std::size_t{1} << 20;
 constexpr int kMostCopies = 16;
 
 std::string device_description(const std::string& device) {
@@ -122,6 +124,7 @@ int profile_command() {
     profile["side_by_side"] = measure_side_by_side(
         graphs.front(), options, std::clamp(processors / threads, 1, kMostCopies), threads);
   }
+  profile["carry_s_per_byte"] = carry_s_per_byte(kTransportBytes);
   profile["operators"] = std::move(operators);
   profile["codecs"] = codecs();
   std::cout << profile.dump(1) << '\n';

@@ -239,6 +239,7 @@ proto::Result<FleetModel> model_of(const FleetConfiguration& configuration) {
     scheduler::Host& host = model.fleet.hosts[device.host];
     if (device.device == "cpu" && profile != model.profiles.end() && host.busy_speed.empty()) {
       host.busy_speed = busy_speed(profile->second);
+      host.carry_s_per_byte = profile->second.carry_s_per_byte;
     }
   }
   if (const auto good = scheduler::check_fleet(model.fleet); !good) return good.error();

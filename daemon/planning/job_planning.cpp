@@ -121,7 +121,7 @@ std::vector<Rival> rivals_of(const PlanningCase& planning, const PlanningOptions
       continue;
     }
     const auto work = scheduler::work_of(planning.problem, *placed);
-    const auto outcome = scheduler::simulate(work, {.steps = 3});
+    const auto outcome = scheduler::simulate(work);
     const auto cost = scheduler::cost_of(planning.problem, *placed, outcome);
     const bool same = std::abs(cost.step_s / best_s - 1.0) < 1e-6;
     rivals.push_back({name, cost.step_s, cost.score,

@@ -17,8 +17,8 @@ using scheduler::PlanningProblem;
 using scheduler::Simulation;
 
 constexpr double kHiddenShare = 0.01;
-// Steps in a row, so that what one step leaves to the next is counted.
-constexpr std::uint32_t kSteps = 3;
+// As planners judge.
+constexpr std::uint32_t kSteps = 1;
 
 const FleetDevice& device_of(const PlanningProblem& problem, const PlacedPipeline& placed,
                              std::size_t stage) {
@@ -79,8 +79,8 @@ void double_bandwidth(scheduler::Fleet& fleet, std::size_t from, std::size_t to)
              found != fleet.between_hosts.end()) {
     found->second.bytes_per_s *= 2.0;
   } else {
-    fleet.between_sites[fleet.site_of(from) * fleet.sites.size() + fleet.site_of(to)]
-        .bytes_per_s *= 2.0;
+    fleet.between_sites[fleet.site_of(from) * fleet.sites.size() + fleet.site_of(to)].bytes_per_s *=
+        2.0;
   }
 }
 

@@ -25,9 +25,7 @@ constexpr std::size_t kRestartAfter = 250;
 constexpr double kLoosened = 1.2;
 
 Settings settings_of(const PlacedPipeline& placed) {
-  return {.workload = placed.workload,
-          .schedule = placed.schedule,
-          .run_ahead = placed.run_ahead};
+  return {.workload = placed.workload, .schedule = placed.schedule, .run_ahead = placed.run_ahead};
 }
 
 std::vector<std::size_t> order_of(const PlacedPipeline& placed) {
@@ -52,7 +50,8 @@ AutoSearch::AutoSearch(PlannerContext& context, const PlannerBudget& budget)
       evaluations_before_(context.evaluator.evaluations()),
       favourites_(context.evaluator.settings()) {
   const std::size_t devices = context.tables.devices().size();
-  patience_ = 1500 + 100 * devices + 10 * context.tables.operators() * std::min<std::size_t>(devices, 8);
+  patience_ =
+      1500 + 100 * devices + 10 * context.tables.operators() * std::min<std::size_t>(devices, 8);
 }
 
 double AutoSearch::spent() const {
@@ -97,8 +96,7 @@ bool AutoSearch::offer(Candidate candidate) {
 }
 
 void AutoSearch::take_heuristics() {
-  for (const auto planner :
-       {plan_equal_operators, plan_equal_compute, plan_op_fence, plan_dt_fm}) {
+  for (const auto planner : {plan_equal_operators, plan_equal_compute, plan_op_fence, plan_dt_fm}) {
     Candidate candidate = planner(context_);
     const Order order = order_of(candidate.placed);
     const Settings settings = settings_of(candidate.placed);
@@ -265,10 +263,10 @@ std::optional<Candidate> AutoSearch::neighbour(const Candidate& from) {
     return context_.cuts.best(*order, settings, CutSearch::Effort::kQuick);
   }
   // Links may be slower than any stage; then the cap is not what holds the pipeline up.
-  const double cap = std::max(cap_s(from.placed),
-                              from.standing.step_s /
-                                  (from.placed.micro_batches(context_.tables.problem()) +
-                                   static_cast<double>(order->size())));
+  const double cap =
+      std::max(cap_s(from.placed),
+               from.standing.step_s / (from.placed.micro_batches(context_.tables.problem()) +
+                                       static_cast<double>(order->size())));
   Candidate changed = context_.cuts.best_under(kLoosened * cap, *order, settings);
   if (changed.placed.stages.empty()) return std::nullopt;
   return changed;

@@ -75,7 +75,7 @@ class CutSearch {
   proto::PipelinePace pace_;  // of a stage that takes one second
   std::vector<std::span<const double>> totals_;
   std::vector<double> speeds_;
-  std::vector<Way> forward_, backward_;  // [place]: between the device before it and it
+  std::vector<Way> forward_, backward_;     // [place]: between the device before it and it
   std::vector<std::uint32_t> least_first_;  // [place * (operators + 1) + end]
   std::vector<std::uint32_t> chosen_;       // likewise: where the stage begins
   std::vector<double> before_, now_, entered_;

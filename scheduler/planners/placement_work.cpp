@@ -99,7 +99,9 @@ void add_stages(const PlanTables& tables, const PlacedPipeline& placed, Pipeline
       });
       if (known == hosts.end()) {
         hosts.emplace_back(device.host, work.hosts.size());
-        work.hosts.push_back({.processors = host.processors, .busy_speed = host.busy_speed});
+        work.hosts.push_back({.processors = host.processors,
+                              .busy_speed = host.busy_speed,
+                              .carry_s_per_byte = host.carry_s_per_byte});
       } else {
         stage.host = known->second;
       }
@@ -122,8 +124,7 @@ void add_transfers(const PlanTables& tables, const PlacedPipeline& placed, PathN
                    PipelineWork& work) {
   static const CodecOption kDense{};
   const auto& codecs = tables.problem().codecs;
-  for (const Crossing& crossing :
-       crossings(tables.workload(placed.workload), placed.stages)) {
+  for (const Crossing& crossing : crossings(tables.workload(placed.workload), placed.stages)) {
     for (const bool backward : {false, true}) {
       const std::size_t from = backward ? crossing.to : crossing.from;
       const std::size_t to = backward ? crossing.from : crossing.to;
@@ -233,9 +234,9 @@ PipelineWork placement_work(const PlanTables& tables, const PlacedPipeline& plac
 
 double peak_bytes(const StageMemory& memory, std::uint32_t in_flight) {
   const double others = in_flight > 0 ? in_flight - 1.0 : 0.0;
-  return memory.resident + std::max(others * memory.saved +
-                                        std::max(memory.forward_peak, memory.backward_peak),
-                                    memory.exchange);
+  return memory.resident +
+         std::max(others * memory.saved + std::max(memory.forward_peak, memory.backward_peak),
+                  memory.exchange);
 }
 
 }  // namespace longhaul::scheduler

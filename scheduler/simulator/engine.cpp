@@ -153,6 +153,8 @@ void Engine::on_done(const Job& job, std::uint64_t) {
     }
     case JobKind::kWire:
       return sent(job.index, job.message);
+    case JobKind::kCarry:
+      return part_done(job.index, job.message);
     case JobKind::kArrival:
       return arrived(job.index, job.message);
     case JobKind::kTiedWire: {

@@ -80,9 +80,17 @@ class Engine {
     double last_step_end_s = 0.0;
     StageOutcome outcome;
   };
+  // A message that path or processors still work on.
+  struct Flight {
+    std::uint64_t message = 0;
+    int missing = 1;
+    double made_s = 0.0;
+    double start_s = 0.0;
+  };
   struct Transfer {
     std::uint64_t arrived = 0;
     std::deque<Waiting> to_encode, to_send;
+    std::deque<Flight> flights;
     bool sending = false;
     double start_s = 0.0;
     TransferOutcome outcome;
@@ -115,7 +123,9 @@ class Engine {
   void make(std::size_t transfer, std::uint64_t message);
   void encode_next(std::size_t stage);
   void send_next(std::size_t transfer);
+  void carry(std::size_t transfer, Flight& flight, double bytes);
   void sent(std::size_t transfer, std::uint64_t message);
+  void part_done(std::size_t transfer, std::uint64_t message);
   void arrived(std::size_t transfer, std::uint64_t message);
   void move(std::size_t stage, int change);
   [[nodiscard]] double most_of(const Stage& stage, const StageWork& work) const;

@@ -86,6 +86,8 @@ struct PathWork {
 struct HostWork {
   double processors = kUnlimited;       // that its stages and their codecs share
   std::vector<double> busy_speed = {};  // Host's
+  // Of one processor, for each byte that a stage sends or receives: encryption, copies, the system.
+  double carry_s_per_byte = 0.0;
 };
 
 struct PipelineWork {

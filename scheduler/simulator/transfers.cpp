@@ -41,31 +41,60 @@ void Engine::send_next(std::size_t index) {
   move(work.to, 1);
   const double overhead =
       std::isfinite(path.bytes_per_s) ? path.per_message_s * path.bytes_per_s : 0.0;
+  const double bytes = work.bytes_of(message % work_.micro_batches);
+  transfer.flights.push_back({.message = message,
+                              .missing = 1,
+                              .made_s = transfer.to_send.front().made_s,
+                              .start_s = now_s_});
+  carry(index, transfer.flights.back(), bytes);
   start_job(path_resource(work.path), {.kind = JobKind::kWire, .index = index, .message = message},
-            work.bytes_of(message % work_.micro_batches) + overhead, kUnlimited);
+            bytes + overhead, kUnlimited);
+}
+
+// Both ends' processors take their part while the message is under way.
+void Engine::carry(std::size_t index, Flight& flight, double bytes) {
+  const TransferWork& work = work_.transfers[index];
+  for (const std::size_t end : {work.from, work.to}) {
+    const std::size_t host = work_.stages[end].host;
+    const double cost_s = work_.hosts[host].carry_s_per_byte * bytes;
+    if (cost_s <= 0.0) continue;
+    ++flight.missing;
+    start_job(host, {.kind = JobKind::kCarry, .index = index, .message = flight.message}, cost_s,
+              1.0);
+  }
 }
 
 void Engine::sent(std::size_t index, std::uint64_t message) {
   Transfer& transfer = transfers_[index];
   const TransferWork& work = work_.transfers[index];
-  const double arrives_s = now_s_ + work_.paths[work.path].delay_s;
-  add_event(arrives_s, {.kind = JobKind::kArrival, .index = index, .message = message});
-  if (kept(message)) {
-    transfer.outcome.wire_s += now_s_ - transfer.start_s;
-    if (options_.timeline) {
-      result_.messages.push_back(
-          {.transfer = index,
-           .micro_batch = static_cast<std::uint32_t>(message % work_.micro_batches),
-           .made_s = transfer.to_send.front().made_s,
-           .start_s = transfer.start_s,
-           .arrived_s = arrives_s});
-    }
-  }
+  if (kept(message)) transfer.outcome.wire_s += now_s_ - transfer.start_s;
   transfer.to_send.pop_front();
   transfer.sending = false;
   move(work.from, -1);
   move(work.to, -1);
+  part_done(index, message);
   send_next(index);
+}
+
+void Engine::part_done(std::size_t index, std::uint64_t message) {
+  Transfer& transfer = transfers_[index];
+  const auto flight = std::ranges::find(transfer.flights, message, &Flight::message);
+  LONGHAUL_ASSERT(flight != transfer.flights.end());
+  --flight->missing;
+  const double arrives_s = now_s_ + work_.paths[work_.transfers[index].path].delay_s;
+  // In order: one that is done waits for those before it.
+  while (!transfer.flights.empty() && transfer.flights.front().missing == 0) {
+    const Flight done = transfer.flights.front();
+    transfer.flights.pop_front();
+    add_event(arrives_s, {.kind = JobKind::kArrival, .index = index, .message = done.message});
+    if (!options_.timeline || !kept(done.message)) continue;
+    result_.messages.push_back(
+        {.transfer = index,
+         .micro_batch = static_cast<std::uint32_t>(done.message % work_.micro_batches),
+         .made_s = done.made_s,
+         .start_s = done.start_s,
+         .arrived_s = arrives_s});
+  }
 }
 
 void Engine::arrived(std::size_t index, std::uint64_t message) {
