@@ -59,7 +59,7 @@ struct UnitCosts {
 //   activations  values kept: 4 h (norms' inputs, residuals) + h (3 + 2 k) (attention without its
 //                probabilities) + (2 or 3) f + h (feed-forward) [+ 3 h for the cross-attention];
 //                h if recomputed
-// and per token 2 h V for the head, 2 V bytes-worth of logits apart (fp32), which are kept.
+// Per token also 2 h V for the head, and its logits in fp32, which are kept.
 // Source of activations: Korthikanti et al. 2022 (arXiv 2205.05198), section 4, without dropout
 // masks, with a fused attention; tensor parallelism splits all of it, as with sequence parallelism.
 [[nodiscard]] UnitCosts transformer_costs(const TransformerShape& shape, const UnitUse& use);
