@@ -9,8 +9,9 @@
 namespace longhaul::scheduler {
 namespace {
 
-constexpr std::size_t kStarts = 24;
+constexpr std::size_t kStarts = 40;
 constexpr std::size_t kFavourites = 2;
+constexpr std::size_t kFewOrders = 400;
 // Parts of the budget after which starts, annealing and polish end.
 constexpr double kOrdersUntil = 0.35;
 constexpr double kSettleUntil = 0.45;
@@ -19,6 +20,7 @@ constexpr double kPolishUntil = 1.0;
 // Of the score: what may be lost in a step of the annealing at its start and at its end.
 constexpr double kHot = 0.04;
 constexpr double kCold = 0.0005;
+constexpr double kExcessWeight = 3.0;
 constexpr std::size_t kRestartAfter = 250;
 // A change of order whose slowest stage or link is slower than this many times the one before is
 // not looked at closely.
@@ -51,7 +53,7 @@ AutoSearch::AutoSearch(PlannerContext& context, const PlannerBudget& budget)
       favourites_(context.evaluator.settings()) {
   const std::size_t devices = context.tables.devices().size();
   patience_ =
-      1500 + 100 * devices + 10 * context.tables.operators() * std::min<std::size_t>(devices, 8);
+      2000 + 200 * devices + 20 * context.tables.operators() * std::min<std::size_t>(devices, 8);
 }
 
 double AutoSearch::spent() const {
@@ -123,8 +125,11 @@ void AutoSearch::take_heuristics() {
 }
 
 void AutoSearch::take_orders() {
-  for (const Order& order : starting_orders(context_.tables)) {
-    for (const Settings& settings : favourites_) {
+  const std::vector<Order> orders = starting_orders(context_.tables);
+  const std::vector<Settings>& settings_to_try =
+      orders.size() <= kFewOrders ? context_.evaluator.settings() : favourites_;
+  for (const Order& order : orders) {
+    for (const Settings& settings : settings_to_try) {
       if (spent() > kOrdersUntil) return;
       offer(context_.cuts.best(order, settings, CutSearch::Effort::kQuick));
     }
@@ -150,12 +155,20 @@ void AutoSearch::settle() {
   for (std::size_t i = 0; i < std::min<std::size_t>(3, starts.size()); ++i) {
     shorten(order_of(starts[i].placed));
   }
-  for (std::size_t i = 0; i < std::min<std::size_t>(8, starts_.size()); ++i) {
+  for (std::size_t i = 0; i < std::min<std::size_t>(12, starts_.size()); ++i) {
     const Order order = order_of(starts_[i].placed);
     for (const Settings& settings : context_.evaluator.settings()) {
       if (spent() > kSettleUntil) return;
       offer(context_.cuts.best(order, settings, CutSearch::Effort::kThorough));
     }
+  }
+  for (std::size_t i = 0; i < starts_.size(); ++i) {
+    if (spent() > kSettleUntil) return;
+    Candidate refined = starts_[i];
+    std::size_t left = 16 * refined.placed.stages.size();
+    refine_cuts(context_.evaluator, refined, 2,
+                [&] { return spent() > kSettleUntil || left-- == 0; });
+    offer(std::move(refined));
   }
 }
 
@@ -222,18 +235,21 @@ std::optional<AutoSearch::Order> AutoSearch::other_order(const Order& order) {
   return changed;
 }
 
+// One cut, or several in a row by as much.
 std::optional<Candidate> AutoSearch::moved_cut(const Candidate& from) {
-  if (from.placed.stages.size() < 2) return std::nullopt;
+  const std::size_t cuts = from.placed.stages.size() - 1;
+  if (cuts == 0) return std::nullopt;
   Candidate moved = from;
-  const std::size_t s = below(moved.placed.stages.size() - 1);
-  PlacedStage& left = moved.placed.stages[s];
-  PlacedStage& right = moved.placed.stages[s + 1];
-  const std::size_t room = right.end - left.first - 1;  // cuts that are possible
-  if (room < 2) return std::nullopt;
-  const std::size_t reach = std::min<std::size_t>(room, 1 + below(4));
+  std::vector<PlacedStage>& stages = moved.placed.stages;
+  const std::size_t first = below(cuts);
+  const std::size_t last = below(3) > 0 ? first : first + below(cuts - first);
+  const std::size_t reach = 1 + below(4);
   const bool later = below(2) == 0;
-  if (later ? left.end + reach >= right.end : left.first + reach >= left.end) return std::nullopt;
-  left.end = right.first = later ? left.end + reach : left.end - reach;
+  const PlacedStage& room = later ? stages[last + 1] : stages[first];
+  if (room.end - room.first <= reach) return std::nullopt;
+  for (std::size_t s = first; s <= last; ++s) {
+    stages[s].end = stages[s + 1].first = later ? stages[s].end + reach : stages[s].end - reach;
+  }
   moved.standing = context_.evaluator.estimate(moved.placed);
   return moved;
 }
@@ -273,10 +289,15 @@ std::optional<Candidate> AutoSearch::neighbour(const Candidate& from) {
 }
 
 bool AutoSearch::accepts(const Standing& now, const Standing& next, double heat) {
-  if (next.excess != now.excess) return next.excess < now.excess;
-  if (!(next.score > now.score)) return true;
+  // What breaks something may lie between plans that hold.
+  const auto energy = [](const Standing& standing) {
+    const double time = std::isfinite(standing.score) ? standing.score : standing.step_s;
+    return time * (1.0 + kExcessWeight * standing.excess);
+  };
+  if (std::isfinite(now.score) != std::isfinite(next.score)) return std::isfinite(next.score);
+  if (!(energy(next) > energy(now))) return true;
   const double uniform = (static_cast<double>(random_() >> 11U) + 1.0) / 9007199254740993.0;
-  return next.score < now.score * (1.0 - heat * std::log(uniform));
+  return energy(next) < energy(now) * (1.0 - heat * std::log(uniform));
 }
 
 void AutoSearch::anneal() {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr double kCloseEnough = 1.005;
+constexpr int kMemoryAttempts = 3;
 // Caps beyond the smallest one that are tried.
 constexpr std::array kQuickCaps{1.0, 1.25};
 constexpr std::array kThoroughCaps{1.0, 1.04, 1.12, 1.3, 1.6, 2.2, 4.0};
@@ -27,6 +28,7 @@ void CutSearch::describe(const std::vector<std::size_t>& order, const Settings& 
   const auto& codecs = problem.codecs.empty() ? kDense : problem.codecs;
   totals_.clear();
   speeds_.clear();
+  set_aside_.assign(count, 0.0);
   forward_.assign(count, {});
   backward_.assign(count, {});
   const auto way = [&](std::size_t from, std::size_t to, double round_trip_s) {
@@ -88,7 +90,7 @@ void CutSearch::narrow(const std::vector<std::size_t>& order, const Settings& se
   const auto schedule = tables.book().of(tables.schedule_key(placed, order.size()));
   for (std::size_t p = 0; p < order.size(); ++p) {
     const FleetDevice& device = tables.problem().fleet.devices[order[p]];
-    const auto memory = static_cast<double>(device.memory_bytes);
+    const double memory = static_cast<double>(device.memory_bytes) - set_aside_[p];
     const double in_flight = schedule->in_flight[p];
     const bool data = allowed_data(order, p);
     const auto bytes = [&](std::size_t from, std::size_t to) {
@@ -241,15 +243,34 @@ PlacedPipeline CutSearch::placement(const std::vector<std::size_t>& order,
   return placed;
 }
 
-void CutSearch::consider(const std::vector<std::size_t>& order, const Settings& settings,
-                         Candidate& found) const {
+// Whether memory is exceeded, which is then set aside.
+bool CutSearch::consider(const std::vector<std::size_t>& order, const Settings& settings,
+                         Candidate& found) {
   Candidate candidate{.placed = placement(order, settings), .standing = {}};
   if (std::ranges::equal(candidate.placed.stages, found.placed.stages, {}, &PlacedStage::end,
                          &PlacedStage::end)) {
-    return;
+    return false;
   }
   candidate.standing = evaluator_->estimate(candidate.placed);
+  bool exceeded = false;
+  for (const Breach& breach : evaluator_->last_breaches()) {
+    if (breach.kind != Violation::Kind::kMemory) continue;
+    set_aside_[breach.at] += breach.need - breach.limit;
+    exceeded = true;
+  }
   if (candidate.standing.better_than(found.standing)) found = std::move(candidate);
+  return exceeded;
+}
+
+void CutSearch::try_cap(double cap_s, const std::vector<std::size_t>& order,
+                        const Settings& settings, const EndRanges* ends, Candidate& found) {
+  if (!run(cap_s, ends) || !consider(order, settings, found)) return;
+  for (int attempt = 0; attempt < kMemoryAttempts; ++attempt) {
+    narrow(order, settings, Relaxed::kNothing);
+    if (!run(cap_s, ends) || !consider(order, settings, found)) break;
+  }
+  std::ranges::fill(set_aside_, 0.0);
+  narrow(order, settings, Relaxed::kNothing);
 }
 
 // `high_s` is possible.
@@ -281,19 +302,23 @@ Candidate CutSearch::best(const std::vector<std::size_t>& order, const Settings&
   }
   Candidate found;
   if (!possible) return found;  // the ends contradict each other
-  if (effort == Effort::kThorough || order.size() == 1) consider(order, settings, found);
   const double cap_s = smallest_cap_s(bottleneck_s(), ends);
+  if (effort == Effort::kThorough || order.size() == 1) {
+    try_cap(kNever, order, settings, ends, found);
+  }
   const auto try_caps = [&](const auto& caps) {
-    for (const double factor : caps) {
-      if (run(cap_s * factor, ends)) consider(order, settings, found);
-    }
+    for (const double factor : caps) try_cap(cap_s * factor, order, settings, ends, found);
   };
   if (effort == Effort::kThorough) {
     try_caps(kThoroughCaps);
   } else {
     try_caps(kQuickCaps);
   }
-  if (found.placed.stages.empty() && run(kNever, ends)) consider(order, settings, found);
+  if (found.placed.stages.empty()) try_cap(kNever, order, settings, ends, found);
+  if (found.placed.stages.empty()) {  // memory or pins cannot hold
+    narrow(order, settings, Relaxed::kEverything);
+    if (run(kNever, ends)) consider(order, settings, found);
+  }
   return found;
 }
 
@@ -303,10 +328,9 @@ Candidate CutSearch::best_under(double cap_s, const std::vector<std::size_t>& or
   narrow(order, settings, Relaxed::kNothing);
   Candidate found;
   if (!run(cap_s, nullptr)) return found;
-  consider(order, settings, found);
-  if (order.size() > 1 && run(smallest_cap_s(bottleneck_s(), nullptr), nullptr)) {
-    consider(order, settings, found);
-  }
+  const double least_s = order.size() > 1 ? smallest_cap_s(bottleneck_s(), nullptr) : cap_s;
+  try_cap(cap_s, order, settings, nullptr, found);
+  if (least_s < cap_s) try_cap(least_s, order, settings, nullptr, found);
   return found;
 }
 

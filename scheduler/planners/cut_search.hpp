@@ -20,8 +20,9 @@ using EndRanges = std::vector<std::pair<std::size_t, std::size_t>>;
 // least sum of compute and transfer times, O(devices * operators) with a sliding minimum; the
 // smallest possible cap by bisection; then some larger caps, because what the sum gains may be
 // worth more than what the bottleneck loses (few micro-batches, long delays). The estimate decides.
-// Memory, pins and data narrow where stages may begin; boundaries' memory is left to the estimate,
-// and a value that skips stages counts at every cut that it crosses.
+// Memory, pins and data narrow where stages may begin; where the estimate then finds memory
+// exceeded, because boundaries take some too, that much is set aside and the cuts are made again. A
+// value that skips stages counts at every cut that it crosses.
 class CutSearch {
  public:
   explicit CutSearch(Evaluator& evaluator) : evaluator_(&evaluator) {}
@@ -65,8 +66,10 @@ class CutSearch {
   bool fill(std::size_t place, double cap_s, const EndRanges* ends);
   [[nodiscard]] double bottleneck_s() const;
   [[nodiscard]] double smallest_cap_s(double high_s, const EndRanges* ends);
-  void consider(const std::vector<std::size_t>& order, const Settings& settings,
-                Candidate& found) const;
+  bool consider(const std::vector<std::size_t>& order, const Settings& settings,
+                Candidate& found);
+  void try_cap(double cap_s, const std::vector<std::size_t>& order, const Settings& settings,
+               const EndRanges* ends, Candidate& found);
   [[nodiscard]] PlacedPipeline placement(const std::vector<std::size_t>& order,
                                          const Settings& settings) const;
 
@@ -79,6 +82,7 @@ class CutSearch {
   std::vector<std::uint32_t> least_first_;  // [place * (operators + 1) + end]
   std::vector<std::uint32_t> chosen_;       // likewise: where the stage begins
   std::vector<double> before_, now_, entered_;
+  std::vector<double> set_aside_;  // of each place's memory, for boundaries
   std::vector<std::size_t> cuts_;  // of the last run: ends of the stages
 };
 

@@ -49,11 +49,8 @@ Standing Evaluator::standing(const PlacedPipeline& placed, const PipelineWork& w
                              bool exact) {
   const PlanCost cost = placement_cost(*tables_, placed, work, step_s);
   Standing standing{.excess = 0.0, .score = cost.score, .step_s = step_s, .exact = exact};
-  over_cap_.clear();
-  for (const Breach& breach : breaches(*tables_, placed, work, cost, step_s)) {
-    standing.excess += breach.amount();
-    if (breach.kind == Violation::Kind::kEgress) over_cap_.push_back(breach.at);
-  }
+  breaches_ = breaches(*tables_, placed, work, cost, step_s);
+  for (const Breach& breach : breaches_) standing.excess += breach.amount();
   return standing;
 }
 
@@ -70,9 +67,13 @@ Standing Evaluator::time(const PlacedPipeline& placed) {
 Standing Evaluator::estimate(PlacedPipeline& placed) {
   place_codecs(*tables_, placed);
   const Standing chosen = time(placed);
-  if (over_cap_.empty()) return chosen;
+  std::vector<std::size_t> over_cap;
+  for (const Breach& breach : breaches_) {
+    if (breach.kind == Violation::Kind::kEgress) over_cap.push_back(breach.at);
+  }
+  if (over_cap.empty()) return chosen;
   const std::vector<PlacedPipeline::LinkCodecs> codecs = placed.codecs;
-  send_least(*tables_, over_cap_, placed);
+  send_least(*tables_, over_cap, placed);
   const Standing lean = time(placed);
   if (lean.better_than(chosen)) return lean;
   placed.codecs = codecs;

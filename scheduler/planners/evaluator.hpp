@@ -55,6 +55,8 @@ class Evaluator {
   // The candidate with the best of the problem's settings and codecs, simulated.
   [[nodiscard]] Candidate with_best_settings(const std::vector<PlacedStage>& stages);
 
+  // What the placement breaks that was estimated or simulated last.
+  [[nodiscard]] const std::vector<Breach>& last_breaches() const { return breaches_; }
   [[nodiscard]] const PlanTables& tables() const { return *tables_; }
   [[nodiscard]] const std::vector<Settings>& settings() const { return settings_; }
   // Placements estimated so far; a simulation counts as its actions are more.
@@ -68,7 +70,7 @@ class Evaluator {
   const PlanTables* tables_;
   UncontendedStep uncontended_;
   std::vector<Settings> settings_;
-  std::vector<std::size_t> over_cap_;  // sites, of the last standing
+  std::vector<Breach> breaches_;  // of the last standing
   std::uint64_t evaluations_ = 0;
 };
 
