@@ -1,9 +1,9 @@
 // profile: measures a model on a device of this host and writes the profile as JSON.
 #include "compnode/profiling/codec_times.hpp"
 #include "compnode/profiling/model_times.hpp"
-#include "compnode/profiling/transport_cost.hpp"
 #include "compnode/worker/commands.hpp"
 #include "compnode/worker/standard_input.hpp"
+#include "proto/channel/transport_cost.hpp"
 #include "proto/profile.pb.h"
 
 #include <fmt/format.h>
@@ -124,7 +124,7 @@ int profile_command() {
     profile["side_by_side"] = measure_side_by_side(
         graphs.front(), options, std::clamp(processors / threads, 1, kMostCopies), threads);
   }
-  profile["carry_s_per_byte"] = carry_s_per_byte(kTransportBytes);
+  profile["carry_s_per_byte"] = proto::carry_s_per_byte(kTransportBytes);
   profile["operators"] = std::move(operators);
   profile["codecs"] = codecs();
   std::cout << profile.dump(1) << '\n';

@@ -12,8 +12,10 @@ namespace {
 constexpr std::int64_t kLeastHorizonUs = 10'000'000;
 constexpr double kGroupS = 0.02;
 constexpr double kFullRoundTrips = 2.0;
-// A few numbers at a step's end take as long as the hosts take to wake up, whatever the link.
+// A few numbers at a step's end take as long as the hosts take to wake up, whatever the link: what
+// is smaller tells no figure, and raises one that is known where there was enough of it.
 constexpr std::uint64_t kLeastRunBytes = 8u << 10;
+constexpr std::uint64_t kEnoughSmallBytes = 16u << 10;
 constexpr std::size_t kWindowsKept = 6;
 // Less than that in a window says little: the windows before it are asked too.
 constexpr std::size_t kEnoughFragments = 16;
@@ -75,6 +77,8 @@ void LinkMeter::judge_run() {
     window_.all.add(run_);
     const bool lasted = run_lasted_s_ > kFullRoundTrips * round_trip_s;
     if (lasted && run_carried_ >= kLeastFullBytes) window_.full.add(run_);
+  } else {
+    window_.small.add(run_);
   }
   run_ = {};
 }
@@ -123,6 +127,7 @@ void LinkMeter::on_round_trip(std::int64_t round_trip_us, std::int64_t now_us) {
 void LinkMeter::end_window() {
   judge_run();
   if (window_.all.bytes == 0) {
+    if (window_.small.bytes > 0 && of_windows_.goodput > 0.0) end_small_window();
     window_ = {};
     return;
   }
@@ -138,6 +143,14 @@ void LinkMeter::end_window() {
     full_goodput_ = std::max(all, kFading * full_goodput_);
   }
   if (of_windows_.lower_bound) of_windows_.goodput = std::max(of_windows_.goodput, full_goodput_);
+}
+
+// The link was not full, and may have become faster.
+void LinkMeter::end_small_window() {
+  of_windows_.lower_bound = true;
+  if (window_.small.bytes < kEnoughSmallBytes) return;
+  of_windows_.goodput =
+      std::max(of_windows_.goodput, rate(window_.small.bytes, window_.small.busy_s));
 }
 
 LinkMeasure LinkMeter::measure() const {

@@ -75,13 +75,15 @@ class LinkMeter {
   };
   struct Window {
     Traffic all;
-    Traffic full;  // of runs without a pause for two round trips
+    Traffic full;   // of runs without a pause for two round trips
+    Traffic small;  // of runs that are too small to tell a figure, and not in `all`
     double queueing_s = 0.0;
     std::size_t fragments = 0;
   };
 
   void end_group();
   void judge_run();
+  void end_small_window();
   [[nodiscard]] LinkMeasure measure_windows() const;
   std::optional<std::int64_t> least_transit_us_;
   std::optional<std::int64_t> last_arrival_us_;

@@ -29,6 +29,7 @@ class Engine {
     kUpdate,       // stage
     kEncode,       // transfer, message
     kWire,         // transfer, message
+    kCarry,        // transfer, message: a processor's part in it, at either end
     kArrival,      // transfer, message; by the clock
     kTiedWire,     // exchange
     kTiedArrival,  // exchange; by the clock

@@ -125,6 +125,17 @@ TEST_CASE("link_meter: a few numbers now and then say nothing of the link") {
   CHECK(path.meter.measure().goodput == doctest::Approx(12.5e6).epsilon(0.01));
 }
 
+TEST_CASE("link_meter: a full link that carries only small messages later may have become faster") {
+  Path path([](double t) { return t < 30.0 ? 125e3 : 12.5e6; }, 0.01);
+  path.burst(20, 62'500, 35.0);
+  path.meter.end_window();
+  REQUIRE_FALSE(path.meter.measure().lower_bound);
+  for (int i = 0; i < 20; ++i) path.burst(1, 4'000, 40.0 + i * 0.1);
+  path.meter.end_window();
+  CHECK(path.meter.measure().lower_bound);
+  CHECK(path.meter.measure().goodput > 1e6);
+}
+
 TEST_CASE("link_meter: jitter is the round trips' mean deviation") {
   LinkMeter meter;
   std::mt19937 random(1);

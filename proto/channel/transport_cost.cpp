@@ -1,5 +1,5 @@
 // Two channels on one loop; the process's own time is what they cost.
-#include "compnode/profiling/transport_cost.hpp"
+#include "proto/channel/transport_cost.hpp"
 
 #include "proto/channel/curve_key.hpp"
 #include "proto/channel/tensor_channel.hpp"
@@ -16,11 +16,11 @@
 #include <utility>
 #include <vector>
 
-namespace longhaul::compnode {
+namespace longhaul::proto {
 namespace {
 
-constexpr proto::StageIndex kReceiver{0};
-constexpr proto::StageIndex kSender{1};
+constexpr StageIndex kReceiver{0};
+constexpr StageIndex kSender{1};
 constexpr std::size_t kAtOnce = 4;  // messages on their way
 constexpr std::size_t kWarmUpBytes = std::size_t{16} << 20;
 constexpr std::size_t kMeasuredBytes = std::size_t{128} << 20;
@@ -46,32 +46,31 @@ class Pair {
 
   double measure() {
     loop_.run();
-    if (failure_) throw proto::Failed(*failure_);
+    if (failure_) throw Failed(*failure_);
     // Each byte has two ends.
     return (processor_s() - start_s_) / (2.0 * static_cast<double>(measured_bytes_));
   }
 
  private:
-  std::unique_ptr<proto::TensorChannel> open(proto::StageIndex self,
-                                             const proto::CurveKeyPair& keys) {
-    proto::TensorChannel::Options options;
+  std::unique_ptr<TensorChannel> open(StageIndex self, const CurveKeyPair& keys) {
+    TensorChannel::Options options;
     options.bind_host = "127.0.0.1";
     options.self = self;
-    options.epoch = proto::PlanEpoch{1};
+    options.epoch = PlanEpoch{1};
     options.keys = keys;
-    options.on_message = [this](const wire::TensorHeader&, const proto::Payload& payload) {
+    options.on_message = [this](const wire::TensorHeader&, const Payload& payload) {
       on_message(payload.bytes.size());
     };
-    options.on_linked = [this](proto::StageIndex) {
+    options.on_linked = [this](StageIndex) {
       if (++linked_ == 2) {
         for (std::size_t i = 0; i < kAtOnce; ++i) send();
       }
     };
-    options.on_error = [this](proto::StageIndex, proto::Error error) {
+    options.on_error = [this](StageIndex, Error error) {
       failure_ = std::move(error);
       loop_.stop();
     };
-    return proto::TensorChannel::open(context_, loop_, std::move(options)).value();
+    return TensorChannel::open(context_, loop_, std::move(options)).value();
   }
 
   void send() {
@@ -96,19 +95,19 @@ class Pair {
   std::shared_ptr<std::vector<std::byte>> payload_;
   zmq::context_t context_;
   boost::asio::io_context loop_;
-  proto::CurveKeyPair receiver_keys_ = proto::make_curve_key_pair();
-  proto::CurveKeyPair sender_keys_ = proto::make_curve_key_pair();
-  std::unique_ptr<proto::TensorChannel> receiver_;
-  std::unique_ptr<proto::TensorChannel> sender_;
+  CurveKeyPair receiver_keys_ = make_curve_key_pair();
+  CurveKeyPair sender_keys_ = make_curve_key_pair();
+  std::unique_ptr<TensorChannel> receiver_;
+  std::unique_ptr<TensorChannel> sender_;
   int linked_ = 0;
   std::size_t received_bytes_ = 0;
   std::size_t measured_bytes_ = 0;
   double start_s_ = 0.0;
-  std::optional<proto::Error> failure_;
+  std::optional<Error> failure_;
 };
 
 }  // namespace
 
 double carry_s_per_byte(std::size_t bytes) { return Pair(bytes).measure(); }
 
-}  // namespace longhaul::compnode
+}  // namespace longhaul::proto
