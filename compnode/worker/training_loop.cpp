@@ -24,6 +24,18 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// Of what is done once per micro-batch.
+struct Mean {
+  double sum_s = 0.0;
+  double count = 0.0;
+
+  void add(double time_s) {
+    sum_s += time_s;
+    ++count;
+  }
+  [[nodiscard]] double value() const { return count == 0.0 ? 0.0 : sum_s / count; }
+};
+
 // The numbers that stages exchange at the end of a step; then LinkControl's, then one squared norm
 // per owned parameter.
 enum StepNumber : std::size_t { kLossSum, kExportRequested, kHoldoutSequences, kFirstOfLinks };
@@ -175,30 +187,34 @@ void TrainingLoop::run_schedule(std::uint64_t step, double& loss_sum) {
                                                       .stages = stage_count(),
                                                       .micro_batches = stage_.plan.micro_batches,
                                                       .run_ahead = stage_.plan.run_ahead});
-  double forwards = 0.0;
-  double backwards = 0.0;
+  Mean forwards;
+  Mean input_gradients;
+  Mean weight_gradients;
   for (const proto::Action& action : schedule) {
     const Moment moment{Phase::TRAINING, step, action.micro_batch};
     switch (action.kind) {
       case proto::ActionKind::kForward:
-        forward(moment, loss_sum);
-        ++forwards;
-        links_.control().on_computed(times_.forward_s() / forwards,
-                                     backwards > 0 ? times_.backward_s() / backwards : 0.0);
+        forwards.add(forward(moment, loss_sum));
+        // With zero-bubble there are input gradients long before there are weight gradients.
+        links_.control().on_computed(forwards.value(),
+                                     weight_gradients.count == 0.0
+                                         ? 0.0
+                                         : input_gradients.value() + weight_gradients.value());
         break;
       case proto::ActionKind::kBackwardInput:
-        backward_input(moment);
+        input_gradients.add(backward_input(moment));
         break;
       case proto::ActionKind::kBackwardWeight: {
         const auto start = Clock::now();
         shard_.backward_weight(action.micro_batch);
-        times_.set_backward_s(times_.backward_s() + seconds_since(start));
+        weight_gradients.add(seconds_since(start));
         ++micro_batches_done_;
-        ++backwards;
         break;
       }
     }
   }
+  times_.set_forward_s(forwards.sum_s);
+  times_.set_backward_s(input_gradients.sum_s + weight_gradients.sum_s);
 }
 
 void TrainingLoop::send_data(const Moment& moment, const DataFeed::Batch& batch) {
@@ -227,7 +243,7 @@ std::vector<ValueTensor> TrainingLoop::inputs_of(const Moment& moment, std::int6
   return inputs;
 }
 
-void TrainingLoop::forward(const Moment& moment, double& loss_sum) {
+double TrainingLoop::forward(const Moment& moment, double& loss_sum) {
   const auto inputs = inputs_of(moment, stage_.plan.micro_batch_size);
   const auto start = Clock::now();
   ExecutionPoint point;
@@ -236,17 +252,19 @@ void TrainingLoop::forward(const Moment& moment, double& loss_sum) {
   point.first_sequence = std::uint64_t{moment.micro_batch.value} * stage_.plan.micro_batch_size;
   const Shard::Forward result = shard_.forward(moment.micro_batch, point, inputs, true);
   if (result.loss.defined()) loss_sum += result.loss.item<double>();
-  times_.set_forward_s(times_.forward_s() + seconds_since(start));
+  const double computed_s = seconds_since(start);
   links_.send_outputs(moment, result.outputs);
+  return computed_s;
 }
 
-void TrainingLoop::backward_input(const Moment& moment) {
+double TrainingLoop::backward_input(const Moment& moment) {
   const auto output_gradients = links_.receive_output_gradients(moment);
   const auto start = Clock::now();
   const auto gradients =
       shard_.backward_input(moment.micro_batch, output_gradients, 1.0 / stage_.plan.micro_batches);
-  times_.set_backward_s(times_.backward_s() + seconds_since(start));
+  const double computed_s = seconds_since(start);
   links_.send_input_gradients(moment, gradients);
+  return computed_s;
 }
 
 TrainingLoop::StepEnd TrainingLoop::agree(std::uint64_t step, double loss_sum) {

@@ -44,8 +44,9 @@ class TrainingLoop {
 
   void run_step(std::uint64_t step);
   void run_schedule(std::uint64_t step, double& loss_sum);
-  void forward(const Moment& moment, double& loss_sum);
-  void backward_input(const Moment& moment);
+  // Seconds of computation.
+  double forward(const Moment& moment, double& loss_sum);
+  double backward_input(const Moment& moment);
   [[nodiscard]] std::vector<ValueTensor> inputs_of(const Moment& moment, std::int64_t sequences);
   void send_data(const Moment& moment, const DataFeed::Batch& batch);
 

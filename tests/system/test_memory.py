@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Under 1f1b a stage needs the memory that was predicted, however many micro-batches there are."""
+"""A stage needs the memory that was predicted; with 1f1b and zero-bubble however many micro-batches there are."""
 import unittest
 
 from longhaul import SystemTest
 
 
 class Memory(SystemTest):
-    def peaks(self, batch, **changes):
+    def peaks(self, batch, nodes=2, **changes):
         job = self.job(steps=3, batch=batch, micro_batch=2) | changes
         job["model"] = {"config": self.write_config(n_embd=128, vocab_size=1024, n_positions=128)}
         job["data"] |= {"sequence_length": 128, "holdout": 0.0}
         job["data"]["train"] = [self.write_tokens(count=40000, vocabulary=1024)]
-        return self.run_job(job, nodes=2, name=f"batch{batch}")["stages"]
+        return self.run_job(job, nodes=nodes, name=f"batch{batch}")["stages"]
 
     def assert_as_estimated(self, stages, tolerance):
         for stage in stages:
@@ -37,6 +37,16 @@ class Memory(SystemTest):
         few, many = self.peaks(batch=8), self.peaks(batch=48)
         for before, after in zip(few, many):
             self.assertLessEqual(after["peak_memory_bytes"], 1.02 * before["peak_memory_bytes"])
+
+    def test_zero_bubble_holds_what_was_predicted_however_many_micro_batches(self):
+        pipeline = {"schedule": "zero-bubble"}
+        few, many = (self.peaks(batch=batch, nodes=3, pipeline=pipeline) for batch in (8, 48))
+        usual = self.peaks(batch=8, nodes=3)
+        self.assert_as_estimated(many, 0.05)
+        for before, after in zip(few, many):
+            self.assertLessEqual(after["peak_memory_bytes"], 1.02 * before["peak_memory_bytes"])
+        self.assertGreater(few[2]["peak_memory_bytes"], 1.1 * usual[2]["peak_memory_bytes"],
+                           "weight gradients are held back")
 
     def test_gpipe_keeps_every_micro_batch(self):
         """The bound above comes from the schedule, and is not there without it."""

@@ -25,6 +25,7 @@ struct Setting {
   proto::ShapeBinding binding;
   Precision precision = Precision::kFp32;
   std::uint32_t stages = 1;
+  proto::ScheduleKind schedule = proto::ScheduleKind::kOneForwardOneBackward;
 
   at::ScalarType type() const { return precision == Precision::kFp32 ? at::kFloat : at::kBFloat16; }
 };
@@ -32,9 +33,11 @@ struct Setting {
 Plan plan_for(const Graph& graph, const Setting& setting) {
   constexpr std::uint64_t kPlenty = std::numeric_limits<std::uint64_t>::max();
   const scheduler::Candidate node{"node", "cpu", 1, kPlenty, true};
-  return scheduler::equal_compute(
-             graph, std::vector<scheduler::Candidate>(setting.stages, node),
-             {.binding = setting.binding, .micro_batches = 4, .memory = {setting.precision}})
+  return scheduler::equal_compute(graph, std::vector<scheduler::Candidate>(setting.stages, node),
+                                  {.binding = setting.binding,
+                                   .schedule = setting.schedule,
+                                   .micro_batches = 4,
+                                   .memory = {setting.precision}})
       .value();
 }
 
@@ -89,9 +92,9 @@ void compare(const wire::Graph& message, const Setting& setting, double slack) {
     const auto estimate =
         scheduler::estimate_memory(graph, plan, stage, shapes, {setting.precision});
     // The links' tensors are not here, nor is the exchange of tied gradients.
-    const auto predicted = static_cast<std::int64_t>(estimate.parameters + estimate.gradients +
-                                                     estimate.optimizer + estimate.activations +
-                                                     estimate.workspace);
+    const auto predicted =
+        static_cast<std::int64_t>(estimate.parameters + estimate.gradients + estimate.optimizer +
+                                  estimate.activations + estimate.workspace);
     const std::int64_t peak = measured_peak(graph, plan, stage, shapes, setting.type());
     CAPTURE(scheduler::describe(estimate));
     CAPTURE(predicted);
@@ -121,6 +124,22 @@ TEST_CASE("memory estimate: within 3 % of a GPT-2's measured peak, any split and
   }
 }
 
+TEST_CASE("memory estimate: within 3 % under every schedule") {
+  for (const proto::ScheduleKind schedule : proto::kScheduleKinds) {
+    for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+      CAPTURE(proto::schedule_name(schedule));
+      CAPTURE(proto::precision_name(precision));
+      compare(tests::gpt2_graph({.layers = 3,
+                                 .width = 128,
+                                 .heads = 4,
+                                 .vocabulary = 1000,
+                                 .positions = 128,
+                                 .dropout = 0.1}),
+              {{2, 128}, precision, 4, schedule}, 0.03);
+    }
+  }
+}
+
 TEST_CASE("memory estimate: within 3 % where the vocabulary dominates") {
   for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
     CAPTURE(proto::precision_name(precision));
@@ -138,7 +157,9 @@ TEST_CASE("memory estimate: within 10 % of the measured peak on random DAGs") {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     CAPTURE(seed);
     const auto stages = static_cast<std::uint32_t>(1 + seed % 4);
-    compare(tests::random_graph(seed, 20), {{64, 32}, Precision::kFp32, stages}, 0.1);
+    const auto schedule = seed % 8 < 4 ? proto::ScheduleKind::kZeroBubble
+                                       : proto::ScheduleKind::kOneForwardOneBackward;
+    compare(tests::random_graph(seed, 20), {{64, 32}, Precision::kFp32, stages, schedule}, 0.1);
   }
 }
 

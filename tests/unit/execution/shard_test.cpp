@@ -41,8 +41,24 @@ struct Outcome {
   Gradients gradients;
 };
 
+Gradients gradients_of(const proto::Graph& graph, Stages& stages) {
+  Gradients gradients;
+  for (auto& store : stages.parameters) {
+    for (auto& entry : store->parameters()) {
+      for (auto& use : entry.uses) {
+        gradients[graph.parameters[entry.index.value].name + "@" +
+                  graph.operators[use.op.value].id] = use.gradient.clone();
+      }
+    }
+  }
+  return gradients;
+}
+
+enum class WeightGradients { kNow, kLater };
+
 // One micro-batch through all stages and back, in this thread.
-Outcome run(const proto::Graph& graph, Stages& stages, proto::MicroBatchIndex micro_batch) {
+Outcome run(const proto::Graph& graph, Stages& stages, proto::MicroBatchIndex micro_batch,
+            WeightGradients weight_gradients = WeightGradients::kNow) {
   at::manual_seed(100 + micro_batch.value);
   std::map<proto::ValueIndex, at::Tensor> values{
       {proto::ValueIndex{0}, at::randint(0, kShape.vocabulary, {2, 12}, at::kLong)},
@@ -68,16 +84,9 @@ Outcome run(const proto::Graph& graph, Stages& stages, proto::MicroBatchIndex mi
       }
     }
     sent.push_back(stages.shards[s]->backward_input(micro_batch, contributions, 0.25));
-    stages.shards[s]->backward_weight(micro_batch);
+    if (weight_gradients == WeightGradients::kNow) stages.shards[s]->backward_weight(micro_batch);
   }
-  for (auto& store : stages.parameters) {
-    for (auto& entry : store->parameters()) {
-      for (auto& use : entry.uses) {
-        outcome.gradients[graph.parameters[entry.index.value].name + "@" +
-                          graph.operators[use.op.value].id] = use.gradient.clone();
-      }
-    }
-  }
+  outcome.gradients = gradients_of(graph, stages);
   return outcome;
 }
 
@@ -104,6 +113,31 @@ TEST_CASE("shard: stages compute the same bits as the whole, wherever the cut is
           CHECK_MESSAGE(outcome.gradients.at(name).equal(gradient), name);
         }
       }
+    }
+  }
+}
+
+TEST_CASE("shard: weight gradients have the same bits any number of micro-batches later") {
+  const proto::Graph graph = small_gpt2();
+  for (const at::ScalarType precision : {at::kFloat, at::kBFloat16}) {
+    Stages now(graph, {"h.0.add_2"}, precision);
+    Stages later(graph, {"h.0.add_2"}, precision);
+    constexpr std::uint32_t kMicroBatches = 5;
+    for (std::uint32_t m = 0; m < kMicroBatches; ++m) {
+      const proto::MicroBatchIndex micro_batch{m};
+      CHECK(run(graph, later, micro_batch, WeightGradients::kLater).loss ==
+            run(graph, now, micro_batch).loss);
+    }
+    for (auto& shard : later.shards) {
+      for (std::uint32_t m = 0; m < kMicroBatches; ++m) {
+        shard->backward_weight(proto::MicroBatchIndex{m});
+      }
+    }
+    const Gradients expected = gradients_of(graph, now);
+    const Gradients gradients = gradients_of(graph, later);
+    REQUIRE(gradients.size() == expected.size());
+    for (const auto& [name, gradient] : expected) {
+      CHECK_MESSAGE(gradients.at(name).equal(gradient), name);
     }
   }
 }
