@@ -176,7 +176,8 @@ proto::Result<PlanningCase> planning_case(const wire::SubmitJob& submission,
   planning.problem.run_ahead = {job.pipeline().run_ahead()};
   if (options.any_schedule) {
     planning.problem.schedules = {proto::ScheduleKind::kGpipe,
-                                  proto::ScheduleKind::kOneForwardOneBackward};
+                                  proto::ScheduleKind::kOneForwardOneBackward,
+                                  proto::ScheduleKind::kZeroBubble};
     planning.problem.run_ahead = {0, 1, 2, 4, 8};
   }
   planning.problem.codecs = codecs_of(job, fleet, precision);
