@@ -60,6 +60,8 @@ Json job_json(const wire::JobStatus& job) {
           {"loss", job.step() > 0 ? Json(job.loss()) : Json(nullptr)},
           {"learning_rate", job.learning_rate()},
           {"tokens_per_s", job.tokens_per_s()},
+          {"planner", job.plan().planner()},
+          {"predicted_step_s", job.plan().predicted_step_s()},
           {"eval_loss", job.has_evaluation() ? Json(job.evaluation_loss()) : Json(nullptr)},
           {"submitted_unix_ms", job.submitted_unix_ms()},
           {"stages", stages_json(job)},
@@ -199,6 +201,10 @@ std::string render_job(const wire::JobStatus& job, const TableOptions& options) 
        {"learning rate", job.step() > 0 ? format_learning_rate(job.learning_rate()) : ""},
        {"tokens/s", rate_of(job)},
        {"schedule", job.plan().schedule()},
+       {"predicted", job.plan().predicted_step_s() > 0.0
+                         ? fmt::format("{:.3g} s a step, by {}", job.plan().predicted_step_s(),
+                                       printable(job.plan().planner(), 100))
+                         : ""},
        {"exported to", job.exported_to()}});
   if (job.plan().stages_size() > 0) out += fmt::format("\n{}", stage_table(job));
   if (!links_json(job).empty()) out += fmt::format("\n{}", link_table(job));

@@ -5,6 +5,7 @@
 #include "daemon/configuration/gpt2_config.hpp"
 #include "daemon/configuration/graph_builder.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include <cmath>
@@ -144,7 +145,10 @@ proto::Result<wire::Graph> gpt2_graph(std::string_view config_json, const Gpt2Op
                     "data.sequence_length or take a model with more positions",
                     config->positions, options.sequence_length));
   }
-  if (options.layers) config->layers = *options.layers;
+  if (options.layers) {
+    config->layers =
+        std::min(config->layers, static_cast<decltype(config->layers)>(*options.layers));
+  }
   if (options.dropout) {
     config->embedding_dropout = *options.dropout;
     config->attention_dropout = *options.dropout;

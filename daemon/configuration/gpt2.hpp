@@ -14,7 +14,7 @@ struct Gpt2Options {
   // Replaces embd_pdrop, attn_pdrop and resid_pdrop; [0, 1).
   std::optional<double> dropout;
   std::uint32_t sequence_length = 1;  // n_positions must reach it
-  std::optional<std::uint32_t> layers = {};  // instead of the config's
+  std::optional<std::uint32_t> layers = {};  // at most so many of the config's
 };
 
 // Parameters start as in transformers: weights normal with initializer_range, the projections into

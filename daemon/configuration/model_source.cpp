@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::size_t kMaxConfigBytes = 1u << 20;
 constexpr std::size_t kMaxGraphBytes = 64u << 20;
+// Enough that their weights do not stay in a cache, as those of a stage do not.
+constexpr std::uint32_t kMostProfileLayers = 8;
 
 proto::Result<std::string> read_file(const std::string& file, std::size_t max_bytes) {
   auto text = read_text(file, max_bytes);
@@ -81,11 +83,22 @@ proto::Result<wire::Graph> build_graph(const wire::Job& job) { return build(job,
 
 proto::Result<std::vector<wire::Graph>> build_profile_graphs(const wire::Job& job) {
   std::vector<wire::Graph> graphs;
-  const bool family = !job.model().has_graph();
-  for (std::uint32_t layers = 1; layers <= (family ? 2u : 1u); ++layers) {
-    auto graph = build(job, layers);
+  if (job.model().has_graph()) {
+    auto graph = build(job, std::nullopt);
     if (!graph) return graph.error();
     graphs.push_back(std::move(*graph));
+    return graphs;
+  }
+  for (std::uint32_t layers = kMostProfileLayers; layers >= 1; layers /= 2) {
+    auto graph = build(job, layers);
+    if (!graph) return graph.error();
+    const bool fewer = graphs.empty() || graph->operators_size() < graphs.front().operators_size();
+    if (!fewer) {
+      graphs.front() = std::move(*graph);
+    } else {
+      graphs.insert(graphs.begin(), std::move(*graph));
+    }
+    if (graphs.size() == 2) break;
   }
   return graphs;
 }

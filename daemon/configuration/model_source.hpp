@@ -15,8 +15,9 @@ namespace longhaul::daemon {
 // Errors are kConfiguration and begin with the file's name.
 [[nodiscard]] proto::Result<wire::Graph> build_graph(const wire::Job& job);
 
-// What a profile is measured on: of a known family the same model with one layer and with two,
-// whose difference is the layers'; of a graph file the graph itself.
+// What a profile is measured on: of a known family the same model with at most eight layers and
+// with fewer, whose difference is the layers' (one graph where there is one layer); of a graph file
+// the graph itself.
 [[nodiscard]] proto::Result<std::vector<wire::Graph>> build_profile_graphs(const wire::Job& job);
 
 }  // namespace longhaul::daemon

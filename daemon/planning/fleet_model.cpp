@@ -23,6 +23,9 @@ using scheduler::FleetPath;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kGiga = 1e9;
+// Of a path's rate, which counts IP packets: headers and encryption take the rest, as
+// tests/bench/link measures it.
+constexpr double kPayloadShare = 0.955;
 
 FleetPath path_of(const FleetPathConfiguration& configuration) {
   FleetPath path;
@@ -35,7 +38,8 @@ FleetPath path_of(const PathConditions& conditions, const FleetConfiguration& co
   FleetPath path;
   path.delay_s =
       configuration.delay_scale * std::chrono::duration<double>(conditions.delay).count();
-  path.bytes_per_s = configuration.bandwidth_scale * conditions.rate_bits_per_s / 8.0;
+  path.bytes_per_s =
+      kPayloadShare * configuration.bandwidth_scale * conditions.rate_bits_per_s / 8.0;
   return path;
 }
 

@@ -105,7 +105,7 @@ def cut_tokenizer(inputs, folder, merges):
 
 
 def job_of(model, vocabulary_folder, vocabulary, inputs, folder, **settings):
-    """A job as a dictionary; writes its config.json. `settings`: steps, seed, compression, anneal, run_ahead,
+    """A job as a dictionary; writes its config.json. `settings`: steps, seed, compression, anneal, schedule, run_ahead,
     sequences to evaluate on."""
     config = {"model_type": "gpt2", "vocab_size": vocabulary, "n_positions": model.sequence, "n_embd": model.width,
               "n_layer": model.layers, "n_head": model.heads, "activation_function": "gelu_new",
@@ -124,7 +124,7 @@ def job_of(model, vocabulary_folder, vocabulary, inputs, folder, **settings):
                           "betas": [0.9, 0.95], "epsilon": 1e-8},
             "schedule": {"warmup_steps": min(50, steps // 4), "decay": "cosine", "final": 0.1},
             "clip_norm": 1.0, "dropout": 0.0, "precision": "fp32", "seed": settings.get("seed", 1)},
-        "pipeline": {"schedule": "1f1b"},
+        "pipeline": {"schedule": settings.get("schedule", "1f1b")},
         "compression": settings.get("compression", "dense"),
         "evaluation": {"every": 0, "sequences": settings.get("sequences", 200)},
     }
@@ -187,6 +187,8 @@ class Bench:
         command = [str(self.programs / "longhaul"), "run", "job.yaml", "--threads", "1", "--json",
                    "--summary", "summary.json", "--log", "log.txt"]
         command += network.write(folder) if network else ["--nodes", str(nodes)]
+        if settings.get("plan"):
+            command += ["--plan", str(settings["plan"])]
         asked = json.dumps({"job": job, "command": command, "network": network and network.text()}, indent=1)
         if self.reuse and (kept := self.kept(folder, asked)):
             print(f"{name}: as it is in {folder}", file=sys.stderr, flush=True)
