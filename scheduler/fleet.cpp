@@ -72,13 +72,14 @@ proto::Result<void> check_sites(const Fleet& fleet) {
 proto::Result<void> check_devices(const Fleet& fleet) {
   if (fleet.devices.empty()) return proto::configuration_error("a fleet without a device");
   for (const FleetDevice& device : fleet.devices) {
-    const std::string what =
-        fmt::format("device {} of node {}", proto::quoted(device.device), proto::quoted(device.node));
+    const std::string what = fmt::format("device {} of node {}", proto::quoted(device.device),
+                                         proto::quoted(device.node));
     if (device.host >= fleet.hosts.size()) return wrong(what, "a host that is not there");
     if (device.threads == 0) return wrong(what, "threads must be positive");
     if (!usable(device.speed) || device.speed == 0.0) return wrong(what, "speed must be positive");
     if (!usable(device.peak_flops_per_s)) return wrong(what, "a bad peak of FLOPs per second");
-    if (!usable(device.price_per_hour)) return wrong(what, "a price that is negative or not finite");
+    if (!usable(device.price_per_hour))
+      return wrong(what, "a price that is negative or not finite");
     if (device.kind.empty()) return wrong(what, "a device without a kind");
   }
   return {};
@@ -96,10 +97,10 @@ proto::Result<void> check_paths(const Fleet& fleet) {
   }
   for (std::size_t p = 0; p < fleet.between_sites.size(); ++p) {
     if (auto problem = problem_of_path(fleet.between_sites[p]); !problem.empty()) {
-      return wrong(fmt::format("path from site {} to site {}",
-                               proto::quoted(fleet.sites[p / sites].name),
-                               proto::quoted(fleet.sites[p % sites].name)),
-                   problem);
+      return wrong(
+          fmt::format("path from site {} to site {}", proto::quoted(fleet.sites[p / sites].name),
+                      proto::quoted(fleet.sites[p % sites].name)),
+          problem);
     }
   }
   for (const auto& [hosts, path] : fleet.between_hosts) {
@@ -107,10 +108,10 @@ proto::Result<void> check_paths(const Fleet& fleet) {
       return proto::configuration_error("a path between hosts that are not there");
     }
     if (auto problem = problem_of_path(path); !problem.empty()) {
-      return wrong(fmt::format("path from host {} to host {}",
-                               proto::quoted(fleet.hosts[hosts.first].name),
-                               proto::quoted(fleet.hosts[hosts.second].name)),
-                   problem);
+      return wrong(
+          fmt::format("path from host {} to host {}", proto::quoted(fleet.hosts[hosts.first].name),
+                      proto::quoted(fleet.hosts[hosts.second].name)),
+          problem);
     }
   }
   return {};

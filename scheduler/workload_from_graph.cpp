@@ -13,11 +13,11 @@
 namespace longhaul::scheduler {
 namespace {
 
-constexpr double kMaster = 4.0;      // bytes of a parameter in fp32
-constexpr double kGradient = 4.0;    // of its gradient
-constexpr double kMoments = 8.0;     // of AdamW's state
-constexpr double kBf16Copy = 2.0;    // of what is computed with under bf16
-constexpr double kSnapshot = 12.0;   // of the copy that a checkpoint is written from
+constexpr double kMaster = 4.0;     // bytes of a parameter in fp32
+constexpr double kGradient = 4.0;   // of its gradient
+constexpr double kMoments = 8.0;    // of AdamW's state
+constexpr double kBf16Copy = 2.0;   // of what is computed with under bf16
+constexpr double kSnapshot = 12.0;  // of the copy that a checkpoint is written from
 
 struct Traffic {  // bytes that an operator reads and writes
   double inputs = 0.0;
@@ -35,14 +35,12 @@ double bytes_per_element(const MemoryOptions& memory) {
 StageTime time_on(const DeviceKind& kind, const OperatorCosts& costs, const Traffic& traffic) {
   const auto seconds = [&](double flops, double bytes) {
     if (flops <= 0.0) return 0.0;
-    return std::max(flops / (kind.flops_per_s * kind.efficiency),
-                    bytes / kind.memory_bytes_per_s);
+    return std::max(flops / (kind.flops_per_s * kind.efficiency), bytes / kind.memory_bytes_per_s);
   };
   const double all = traffic.inputs + traffic.output + traffic.parameters;
   return {.forward_s = seconds(costs.forward_flops, all),
           .input_gradient_s = seconds(costs.input_gradient_flops, all + traffic.output),
-          .weight_gradient_s =
-              seconds(costs.weight_gradient_flops, all + traffic.parameters)};
+          .weight_gradient_s = seconds(costs.weight_gradient_flops, all + traffic.parameters)};
 }
 
 // The operators that use each parameter that more than one uses.
@@ -107,9 +105,9 @@ proto::Result<Workload> workload_from_graph(const proto::Graph& graph,
     const auto parameters = static_cast<double>(costs.parameters);
     WorkloadOperator op;
     op.id = described.id;
-    Traffic traffic{.output = static_cast<double>(costs.output_bytes),
-                    .parameters = parameters * static_cast<double>(
-                                                     proto::activation_bytes(precision))};
+    Traffic traffic{
+        .output = static_cast<double>(costs.output_bytes),
+        .parameters = parameters * static_cast<double>(proto::activation_bytes(precision))};
     for (const proto::ValueIndex input : described.inputs) {
       traffic.inputs += static_cast<double>(value_bytes(graph, input, *shapes, precision));
       if (graph.is_data_input(input)) {
@@ -123,10 +121,9 @@ proto::Result<Workload> workload_from_graph(const proto::Graph& graph,
     op.parameter_bytes = parameters * kMaster;
     op.saved_bytes = static_cast<double>(costs.saved_bytes);
     // What is computed, and its gradient, beside the operator's own scratch.
-    op.workspace_bytes =
-        static_cast<double>(std::max(
-            {scratch.forward, scratch.input_gradient, scratch.weight_gradient})) +
-        2.0 * traffic.output;
+    op.workspace_bytes = static_cast<double>(std::max(
+                             {scratch.forward, scratch.input_gradient, scratch.weight_gradient})) +
+                         2.0 * traffic.output;
     op.output_bytes = traffic.output;
     // Parameter, gradient and moments are read, all but the gradient are written.
     op.update_s = parameters * (2.0 * (kMaster + kMoments) + kGradient) /

@@ -9,7 +9,7 @@
 namespace longhaul::scheduler {
 namespace {
 
-constexpr std::size_t kStarts = 40;
+constexpr std::size_t kStarts = 100;
 constexpr std::size_t kFavourites = 2;
 constexpr std::size_t kFewOrders = 400;
 // Parts of the budget after which starts, annealing and polish end.
@@ -27,9 +27,7 @@ constexpr std::size_t kRestartAfter = 250;
 constexpr double kLoosened = 1.2;
 
 Settings settings_of(const PlacedPipeline& placed) {
-  return {.workload = placed.workload,
-          .schedule = placed.schedule,
-          .run_ahead = placed.run_ahead};
+  return {.workload = placed.workload, .schedule = placed.schedule, .run_ahead = placed.run_ahead};
 }
 
 std::vector<std::size_t> order_of(const PlacedPipeline& placed) {
@@ -55,7 +53,7 @@ AutoSearch::AutoSearch(PlannerContext& context, const PlannerBudget& budget)
       favourites_(context.evaluator.settings()) {
   const std::size_t devices = context.tables.devices().size();
   patience_ =
-      2000 + 200 * devices + 20 * context.tables.operators() * std::min<std::size_t>(devices, 8);
+      3000 + 300 * devices + 30 * context.tables.operators() * std::min<std::size_t>(devices, 8);
 }
 
 double AutoSearch::spent() const {
@@ -100,8 +98,7 @@ bool AutoSearch::offer(Candidate candidate) {
 }
 
 void AutoSearch::take_heuristics() {
-  for (const auto planner :
-       {plan_equal_operators, plan_equal_compute, plan_op_fence, plan_dt_fm}) {
+  for (const auto planner : {plan_equal_operators, plan_equal_compute, plan_op_fence, plan_dt_fm}) {
     Candidate candidate = planner(context_);
     const Order order = order_of(candidate.placed);
     const Settings settings = settings_of(candidate.placed);
@@ -251,8 +248,7 @@ std::optional<Candidate> AutoSearch::moved_cut(const Candidate& from) {
   const PlacedStage& room = later ? stages[last + 1] : stages[first];
   if (room.end - room.first <= reach) return std::nullopt;
   for (std::size_t s = first; s <= last; ++s) {
-    stages[s].end = stages[s + 1].first =
-        later ? stages[s].end + reach : stages[s].end - reach;
+    stages[s].end = stages[s + 1].first = later ? stages[s].end + reach : stages[s].end - reach;
   }
   moved.standing = context_.evaluator.estimate(moved.placed);
   return moved;
@@ -283,10 +279,10 @@ std::optional<Candidate> AutoSearch::neighbour(const Candidate& from) {
     return context_.cuts.best(*order, settings, CutSearch::Effort::kQuick);
   }
   // Links may be slower than any stage; then the cap is not what holds the pipeline up.
-  const double cap = std::max(cap_s(from.placed),
-                              from.standing.step_s /
-                                  (from.placed.micro_batches(context_.tables.problem()) +
-                                   static_cast<double>(order->size())));
+  const double cap =
+      std::max(cap_s(from.placed),
+               from.standing.step_s / (from.placed.micro_batches(context_.tables.problem()) +
+                                       static_cast<double>(order->size())));
   Candidate changed = context_.cuts.best_under(kLoosened * cap, *order, settings);
   if (changed.placed.stages.empty()) return std::nullopt;
   return changed;

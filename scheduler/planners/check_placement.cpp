@@ -44,9 +44,10 @@ std::vector<std::string> misplaced(const PlanningProblem& problem, const PlacedP
       used[stage.device] = true;
     }
     if (stage.first != next || stage.end <= stage.first || stage.end > operators) {
-      wrong.push_back(fmt::format("stage {} has operators {} to {}; it must begin at {} and hold "
-                                  "at least one of {}",
-                                  s, stage.first, stage.end, next, operators));
+      wrong.push_back(
+          fmt::format("stage {} has operators {} to {}; it must begin at {} and hold "
+                      "at least one of {}",
+                      s, stage.first, stage.end, next, operators));
     }
     next = stage.end;
   }
@@ -75,8 +76,8 @@ std::vector<Violation> broken_choices(const PlanningProblem& problem,
     broken.push_back({.kind = kind, .message = std::move(message)});
   };
   if (std::ranges::find(problem.schedules, placed.schedule) == problem.schedules.end()) {
-    add(Kind::kPlacement, fmt::format("schedule {} may not be chosen",
-                                      proto::schedule_name(placed.schedule)));
+    add(Kind::kPlacement,
+        fmt::format("schedule {} may not be chosen", proto::schedule_name(placed.schedule)));
   }
   if (std::ranges::find(problem.run_ahead, placed.run_ahead) == problem.run_ahead.end()) {
     add(Kind::kPlacement, fmt::format("run_ahead {} may not be chosen", placed.run_ahead));
@@ -85,15 +86,14 @@ std::vector<Violation> broken_choices(const PlanningProblem& problem,
     add(Kind::kPlacement, fmt::format("{} stages, and the plan is to use {} devices",
                                       placed.stages.size(), constraints.devices));
   }
-  if (constraints.keep_order &&
-      !std::ranges::is_sorted(placed.stages, {}, &PlacedStage::device)) {
+  if (constraints.keep_order && !std::ranges::is_sorted(placed.stages, {}, &PlacedStage::device)) {
     add(Kind::kPlacement, "the stages are not in the fleet's order");
   }
   for (std::size_t s = 0; s < placed.stages.size(); ++s) {
     const std::string& node = problem.fleet.devices[placed.stages[s].device].node;
     if (constraints.excluded_nodes.contains(node)) {
-      add(Kind::kExcluded, fmt::format("stage {} is on node {}, which is excluded", s,
-                                       quoted(node)));
+      add(Kind::kExcluded,
+          fmt::format("stage {} is on node {}, which is excluded", s, quoted(node)));
     }
   }
   return broken;
@@ -184,28 +184,31 @@ std::string describe(const PlanTables& tables, const PlacedPipeline& placed,
   const auto device = [&] { return device_text(tables, placed.stages[breach.at].device); };
   switch (breach.kind) {
     case Kind::kPin:
-      return fmt::format("pin: operator {} must be on node {}, and stage {} is on {}; another "
-                         "planner or another order of devices may hold the pin",
-                         quoted(operators[breach.op].id),
-                         quoted(problem.constraints.pins.at(operators[breach.op].id)), breach.at,
-                         device());
+      return fmt::format(
+          "pin: operator {} must be on node {}, and stage {} is on {}; another "
+          "planner or another order of devices may hold the pin",
+          quoted(operators[breach.op].id),
+          quoted(problem.constraints.pins.at(operators[breach.op].id)), breach.at, device());
     case Kind::kData:
-      return fmt::format("data: stage {} on {} needs data for operator {}, and it neither has them "
-                         "nor gets them from an earlier stage{}; let a node that has the data join "
-                         "or come first",
-                         breach.at, device(), quoted(operators[breach.op].id),
-                         problem.constraints.data_stays ? " at its site" : "");
+      return fmt::format(
+          "data: stage {} on {} needs data for operator {}, and it neither has them "
+          "nor gets them from an earlier stage{}; let a node that has the data join "
+          "or come first",
+          breach.at, device(), quoted(operators[breach.op].id),
+          problem.constraints.data_stays ? " at its site" : "");
     case Kind::kMemory:
       return describe_memory(tables, placed, work, breach);
     case Kind::kEgress:
-      return fmt::format("egress: site {} would send {} per hour, and its cap is {}: {} too much; "
-                         "a stronger codec, a higher cap, or fewer links out of the site would fit",
-                         quoted(problem.fleet.sites[breach.at].name), bytes_text(breach.need),
-                         bytes_text(breach.limit), bytes_text(breach.need - breach.limit));
+      return fmt::format(
+          "egress: site {} would send {} per hour, and its cap is {}: {} too much; "
+          "a stronger codec, a higher cap, or fewer links out of the site would fit",
+          quoted(problem.fleet.sites[breach.at].name), bytes_text(breach.need),
+          bytes_text(breach.limit), bytes_text(breach.need - breach.limit));
     case Kind::kDeadline:
-      return fmt::format("deadline: a step takes {:.4g} s, and the deadline is {:.4g} s: {:.4g} s "
-                         "too long; more or faster devices, or a deadline of {:.4g} s, would fit",
-                         breach.need, breach.limit, breach.need - breach.limit, breach.need);
+      return fmt::format(
+          "deadline: a step takes {:.4g} s, and the deadline is {:.4g} s: {:.4g} s "
+          "too long; more or faster devices, or a deadline of {:.4g} s, would fit",
+          breach.need, breach.limit, breach.need - breach.limit, breach.need);
     case Kind::kPlacement:
     case Kind::kExcluded:
       break;
@@ -230,8 +233,7 @@ std::vector<Violation> check_placement(const PlanningProblem& problem,
   const double step_s = timed ? simulate(work).step_s : 1.0;
   const PlanCost cost = placement_cost(tables, placed, work, step_s);
   for (const Breach& breach : breaches(tables, placed, work, cost, step_s)) {
-    found.push_back(
-        {.kind = breach.kind, .message = describe(tables, placed, work, breach)});
+    found.push_back({.kind = breach.kind, .message = describe(tables, placed, work, breach)});
   }
   return found;
 }

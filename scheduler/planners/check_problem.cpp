@@ -26,9 +26,10 @@ proto::Result<void> check_workloads(const PlanningProblem& problem) {
       return configuration_error("workloads of different models in one problem");
     }
     if (problem.batch == 0 || problem.batch % workload.micro_batch_size != 0) {
-      return configuration_error(fmt::format("a batch of {} samples is no multiple of a "
-                                             "micro-batch of {}",
-                                             problem.batch, workload.micro_batch_size));
+      return configuration_error(
+          fmt::format("a batch of {} samples is no multiple of a "
+                      "micro-batch of {}",
+                      problem.batch, workload.micro_batch_size));
     }
   }
   return {};
@@ -39,16 +40,16 @@ proto::Result<void> check_choices(const PlanningProblem& problem) {
   if (problem.run_ahead.empty()) return configuration_error("no run_ahead may be chosen");
   for (const std::uint32_t run_ahead : problem.run_ahead) {
     if (run_ahead > proto::kMaximumRunAhead) {
-      return configuration_error(fmt::format("run_ahead {}; at most {} is possible", run_ahead,
-                                             proto::kMaximumRunAhead));
+      return configuration_error(
+          fmt::format("run_ahead {}; at most {} is possible", run_ahead, proto::kMaximumRunAhead));
     }
   }
   for (const CodecOption& codec : problem.codecs) {
     if (!(codec.ratio > 0.0) || codec.ratio > 1.0 || !usable(codec.encode_s_per_byte) ||
         !usable(codec.decode_s_per_byte)) {
-      return configuration_error(fmt::format(
-          "codec {}: its ratio must be above 0 and at most 1, its times from 0",
-          quoted(codec.name)));
+      return configuration_error(
+          fmt::format("codec {}: its ratio must be above 0 and at most 1, its times from 0",
+                      quoted(codec.name)));
     }
   }
   if (std::isnan(problem.deadline_s) || problem.deadline_s <= 0.0) {
@@ -70,9 +71,10 @@ proto::Result<void> check_pins(const PlanningProblem& problem) {
     }
     if (std::ranges::find(problem.fleet.devices, node, &FleetDevice::node) ==
         problem.fleet.devices.end()) {
-      return configuration_error(fmt::format("operator {} is pinned to node {}, which is not "
-                                             "there",
-                                             quoted(op), quoted(node)));
+      return configuration_error(
+          fmt::format("operator {} is pinned to node {}, which is not "
+                      "there",
+                      quoted(op), quoted(node)));
     }
     if (constraints.excluded_nodes.contains(node)) {
       return configuration_error(fmt::format("operator {} is pinned to node {}, which is excluded",
@@ -109,9 +111,10 @@ proto::Result<void> check_problem(const PlanningProblem& problem) {
                     constraints.devices, usable_devices));
   }
   if (constraints.devices > operators) {
-    return configuration_error(fmt::format("the plan is to use {} devices for {} operators; use "
-                                           "at most {}",
-                                           constraints.devices, operators, operators));
+    return configuration_error(
+        fmt::format("the plan is to use {} devices for {} operators; use "
+                    "at most {}",
+                    constraints.devices, operators, operators));
   }
   return check_pins(problem);
 }

@@ -40,9 +40,8 @@ void CutSearch::describe(const std::vector<std::size_t>& order, const Settings& 
              .limits = {}};
     for (const CodecOption& codec : codecs) {
       const double wire = codec.ratio / path.bytes_per_s;
-      made.codecs.push_back(
-          {.s_per_byte = wire + codec.encode_s_per_byte + codec.decode_s_per_byte,
-           .wire_s_per_byte = wire});
+      made.codecs.push_back({.s_per_byte = wire + codec.encode_s_per_byte + codec.decode_s_per_byte,
+                             .wire_s_per_byte = wire});
     }
     made.fastest = static_cast<std::size_t>(
         std::ranges::min_element(made.codecs, {}, &Way::Coded::s_per_byte) - made.codecs.begin());
@@ -119,8 +118,7 @@ void CutSearch::choose_codecs(Way& way, bool backward, double cap_s) const {
   proto::PipelinePace pace = pace_;
   pace.forward_s *= std::min(cap_s, 1e9);
   pace.backward_s *= std::min(cap_s, 1e9);
-  const double budget_s =
-      proto::transfer_budget_s(pace, backward, way.round_trip_s) - way.fixed_s;
+  const double budget_s = proto::transfer_budget_s(pace, backward, way.round_trip_s) - way.fixed_s;
   for (std::size_t c = 0; c < way.codecs.size(); ++c) {
     way.limits[c] = way.codecs[c].s_per_byte > 0.0 ? budget_s / way.codecs[c].s_per_byte : kNever;
   }

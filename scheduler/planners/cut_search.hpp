@@ -66,8 +66,7 @@ class CutSearch {
   bool fill(std::size_t place, double cap_s, const EndRanges* ends);
   [[nodiscard]] double bottleneck_s() const;
   [[nodiscard]] double smallest_cap_s(double high_s, const EndRanges* ends);
-  bool consider(const std::vector<std::size_t>& order, const Settings& settings,
-                Candidate& found);
+  bool consider(const std::vector<std::size_t>& order, const Settings& settings, Candidate& found);
   void try_cap(double cap_s, const std::vector<std::size_t>& order, const Settings& settings,
                const EndRanges* ends, Candidate& found);
   [[nodiscard]] PlacedPipeline placement(const std::vector<std::size_t>& order,
@@ -78,7 +77,7 @@ class CutSearch {
   proto::PipelinePace pace_;  // of a stage that takes one second
   std::vector<std::span<const double>> totals_;
   std::vector<double> speeds_;
-  std::vector<Way> forward_, backward_;  // [place]: between the device before it and it
+  std::vector<Way> forward_, backward_;     // [place]: between the device before it and it
   std::vector<std::uint32_t> least_first_;  // [place * (operators + 1) + end]
   std::vector<std::uint32_t> chosen_;       // likewise: where the stage begins
   std::vector<double> before_, now_, entered_;

@@ -31,8 +31,7 @@ struct Weights {
   igraph_vector_t values{};
   bool made = false;
   explicit Weights(std::size_t count)
-      : made(igraph_vector_init(&values, static_cast<igraph_integer_t>(count)) ==
-             IGRAPH_SUCCESS) {}
+      : made(igraph_vector_init(&values, static_cast<igraph_integer_t>(count)) == IGRAPH_SUCCESS) {}
   Weights(const Weights&) = delete;
   Weights& operator=(const Weights&) = delete;
   ~Weights() {
@@ -96,8 +95,8 @@ std::vector<std::size_t> communities(const Fleet& fleet, const std::vector<std::
   }
   std::vector<std::size_t> groups;
   for (std::size_t i = 0; i < count; ++i) {
-    groups.push_back(static_cast<std::size_t>(
-        VECTOR(membership.values)[static_cast<igraph_integer_t>(i)]));
+    groups.push_back(
+        static_cast<std::size_t>(VECTOR(membership.values)[static_cast<igraph_integer_t>(i)]));
   }
   return groups;
 }

@@ -102,10 +102,10 @@ void place_codecs(const PlanTables& tables, PlacedPipeline& placed) {
   std::vector<CodecChoice> forward(placed.stages.size(), CodecChoice(problem.codecs));
   std::vector<CodecChoice> backward = forward;
   for (const Crossing& crossing : crossings(tables.workload(placed.workload), placed.stages)) {
-    const FleetPath& there = problem.fleet.path(placed.stages[crossing.from].device,
-                                                placed.stages[crossing.to].device);
-    const FleetPath& back = problem.fleet.path(placed.stages[crossing.to].device,
-                                               placed.stages[crossing.from].device);
+    const FleetPath& there =
+        problem.fleet.path(placed.stages[crossing.from].device, placed.stages[crossing.to].device);
+    const FleetPath& back =
+        problem.fleet.path(placed.stages[crossing.to].device, placed.stages[crossing.from].device);
     const double round_trip_s = there.delay_s + back.delay_s;
     forward[crossing.from].add(problem.codecs, there, crossing.bytes,
                                proto::transfer_budget_s(pace, false, round_trip_s));

@@ -39,8 +39,7 @@ Evaluator::Evaluator(const PlanTables& tables) : tables_(&tables), uncontended_(
         if (schedule == proto::ScheduleKind::kGpipe && run_ahead != problem.run_ahead.front()) {
           continue;
         }
-        settings_.push_back(
-            {.workload = workload, .schedule = schedule, .run_ahead = run_ahead});
+        settings_.push_back({.workload = workload, .schedule = schedule, .run_ahead = run_ahead});
       }
     }
   }

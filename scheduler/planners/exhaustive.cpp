@@ -115,8 +115,7 @@ class Enumeration {
         estimated.score > best_.standing.score * kRounding) {
       return;  // a lower bound; what it breaks now it may not break when it takes longer
     }
-    const Standing standing =
-        estimated.exact ? estimated : context_.evaluator.simulate(placed);
+    const Standing standing = estimated.exact ? estimated : context_.evaluator.simulate(placed);
     if (standing.better_than(best_.standing)) {
       best_ = {.placed = std::move(placed), .standing = standing};
     }

@@ -21,9 +21,10 @@ std::string too_little_memory(const PlanTables& tables) {
   const double need = sums.state_bytes(0, sums.operators());
   if (need <= has) return {};
   const auto text = [](double bytes) { return human_bytes(static_cast<std::uint64_t>(bytes)); };
-  return fmt::format("memory: the model's state alone needs {}, and all devices together have {}: "
-                     "{} too little; more nodes, or nodes with more memory, would fit",
-                     text(need), text(has), text(need - has));
+  return fmt::format(
+      "memory: the model's state alone needs {}, and all devices together have {}: "
+      "{} too little; more nodes, or nodes with more memory, would fit",
+      text(need), text(has), text(need - has));
 }
 
 proto::Error no_plan(const PlanTables& tables, const Candidate& least_bad, PlannerKind planner) {
@@ -32,8 +33,7 @@ proto::Error no_plan(const PlanTables& tables, const Candidate& least_bad, Plann
     const PipelineWork work = placement_work(tables, least_bad.placed);
     const double step_s = simulate(work).step_s;
     const PlanCost cost = placement_cost(tables, least_bad.placed, work, step_s);
-    const std::vector<Breach> found =
-        breaches(tables, least_bad.placed, work, cost, step_s);
+    const std::vector<Breach> found = breaches(tables, least_bad.placed, work, cost, step_s);
     if (found.empty()) return {proto::ErrorKind::kInternal, "a plan that is refused, but holds"};
     const auto worst = std::ranges::max_element(found, {}, &Breach::amount);
     reason = describe(tables, least_bad.placed, work, *worst);
@@ -41,9 +41,8 @@ proto::Error no_plan(const PlanTables& tables, const Candidate& least_bad, Plann
   const char* only = planner == PlannerKind::kAuto || planner == PlannerKind::kExhaustive
                          ? ""
                          : " (the planner auto may find one)";
-  return {proto::ErrorKind::kResource,
-          fmt::format("planner {} finds no plan that holds{}: {}", planner_name(planner), only,
-                      reason)};
+  return {proto::ErrorKind::kResource, fmt::format("planner {} finds no plan that holds{}: {}",
+                                                   planner_name(planner), only, reason)};
 }
 
 }  // namespace

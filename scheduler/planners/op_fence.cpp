@@ -55,8 +55,7 @@ void order_groups(const Fleet& fleet, double bytes, bool starts_with_data,
   if (starts_with_data && !has_data(ordered.front())) {
     if (has_data(ordered.back())) {
       std::ranges::reverse(ordered);
-    } else if (const auto first = std::ranges::find_if(ordered, has_data);
-               first != ordered.end()) {
+    } else if (const auto first = std::ranges::find_if(ordered, has_data); first != ordered.end()) {
       std::rotate(ordered.begin(), first, first + 1);
     }
   }
@@ -72,7 +71,8 @@ std::vector<std::size_t> fences(const WorkloadTables& sums,
   double all = 0.0;
   for (const auto& group : groups) {
     double speed = 0.0;
-    for (const std::size_t d : group) speed += 1.0 / std::max(sums.time(d, 0, operators).sum(), 1e-300);
+    for (const std::size_t d : group)
+      speed += 1.0 / std::max(sums.time(d, 0, operators).sum(), 1e-300);
     speeds.push_back(speed);
     all += speed;
   }
@@ -97,9 +97,9 @@ std::vector<std::size_t> fences(const WorkloadTables& sums,
       const double bytes = sums.cut_bytes()[end];
       const bool near = off <= slack;
       const bool best_near = best_off <= slack;
-      if (near != best_near ? near
-                            : (near ? std::pair(bytes, off) < std::pair(best_bytes, best_off)
-                                    : off < best_off)) {
+      if (near != best_near
+              ? near
+              : (near ? std::pair(bytes, off) < std::pair(best_bytes, best_off) : off < best_off)) {
         best = end;
         best_bytes = bytes;
         best_off = off;
@@ -150,13 +150,12 @@ Candidate plan_op_fence(PlannerContext& context) {
   const EndRanges ranges = ranges_of(groups, ends, sums.operators());
   Candidate best;
   for (const Settings& settings : context.evaluator.settings()) {
-    Candidate candidate =
-        context.cuts.best(order, settings, CutSearch::Effort::kQuick, &ranges);
+    Candidate candidate = context.cuts.best(order, settings, CutSearch::Effort::kQuick, &ranges);
     if (candidate.standing.better_than(best.standing)) best = std::move(candidate);
   }
   if (best.placed.stages.empty()) {
-    best = context.cuts.best(order, context.evaluator.settings().front(),
-                             CutSearch::Effort::kQuick);
+    best =
+        context.cuts.best(order, context.evaluator.settings().front(), CutSearch::Effort::kQuick);
   }
   std::size_t left = kRefinements;
   refine_cuts(context.evaluator, best, 4, [&] { return left-- == 0; });

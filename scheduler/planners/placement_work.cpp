@@ -118,8 +118,7 @@ void add_transfers(const PlanTables& tables, const PlacedPipeline& placed, PathN
                    PipelineWork& work) {
   static const CodecOption kDense{};
   const auto& codecs = tables.problem().codecs;
-  for (const Crossing& crossing :
-       crossings(tables.workload(placed.workload), placed.stages)) {
+  for (const Crossing& crossing : crossings(tables.workload(placed.workload), placed.stages)) {
     for (const bool backward : {false, true}) {
       const std::size_t from = backward ? crossing.to : crossing.from;
       const std::size_t to = backward ? crossing.from : crossing.to;
@@ -229,9 +228,9 @@ PipelineWork placement_work(const PlanTables& tables, const PlacedPipeline& plac
 
 double peak_bytes(const StageMemory& memory, std::uint32_t in_flight) {
   const double others = in_flight > 0 ? in_flight - 1.0 : 0.0;
-  return memory.resident + std::max(others * memory.saved +
-                                        std::max(memory.forward_peak, memory.backward_peak),
-                                    memory.exchange);
+  return memory.resident +
+         std::max(others * memory.saved + std::max(memory.forward_peak, memory.backward_peak),
+                  memory.exchange);
 }
 
 }  // namespace longhaul::scheduler

@@ -104,8 +104,7 @@ class Orders {
         std::size_t nearest = sites_.size();
         for (std::size_t i = 0; i < sites_.size(); ++i) {
           if (std::ranges::find(chosen, i) != chosen.end()) continue;
-          if (nearest == sites_.size() ||
-              costs(chosen.back(), i) < costs(chosen.back(), nearest)) {
+          if (nearest == sites_.size() || costs(chosen.back(), i) < costs(chosen.back(), nearest)) {
             nearest = i;
           }
         }

@@ -14,11 +14,10 @@ std::shared_ptr<const WholeSchedule> ScheduleBook::of(const ScheduleKey& key) {
   auto whole = std::make_shared<WholeSchedule>();
   std::size_t actions = 0;
   for (std::uint32_t s = 0; s < key.stages; ++s) {
-    whole->actions.push_back(proto::pipeline_schedule(key.kind,
-                                                      {.stage = proto::StageIndex{s},
-                                                       .stages = key.stages,
-                                                       .micro_batches = key.micro_batches,
-                                                       .run_ahead = key.run_ahead}));
+    whole->actions.push_back(proto::pipeline_schedule(key.kind, {.stage = proto::StageIndex{s},
+                                                                 .stages = key.stages,
+                                                                 .micro_batches = key.micro_batches,
+                                                                 .run_ahead = key.run_ahead}));
     whole->in_flight.push_back(proto::peak_in_flight(whole->actions.back()));
     actions += whole->actions.back().size();
   }

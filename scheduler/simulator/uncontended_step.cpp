@@ -48,8 +48,7 @@ void UncontendedStep::send(const PipelineWork& work, std::size_t transfer,
     double& free_s = stages_[t.from].encoder_free_s;
     free_s = made_s = std::max(made_s, free_s) + t.encode_s;
   }
-  const double takes_s =
-      wire.wire_s >= 0.0 ? wire.wire_s : wire_s(path, t.bytes_of(micro_batch));
+  const double takes_s = wire.wire_s >= 0.0 ? wire.wire_s : wire_s(path, t.bytes_of(micro_batch));
   wire.free_s = std::max(made_s, wire.free_s) + takes_s;
   arrivals_[transfer * work.micro_batches + micro_batch] = wire.free_s + path.delay_s;
   wire.arrived = micro_batch + 1;
@@ -110,8 +109,8 @@ double UncontendedStep::end_of_step(const PipelineWork& work) const {
     double known_s = ready_s[to];
     for (std::size_t from = 0; from < count && !work.between.empty(); ++from) {
       if (from == to) continue;
-      known_s = std::max(known_s,
-                         ready_s[from] + work.paths[work.between[from * count + to]].delay_s);
+      known_s =
+          std::max(known_s, ready_s[from] + work.paths[work.between[from * count + to]].delay_s);
     }
     end_s = std::max(end_s, known_s + work.stages[to].update_s);
   }

@@ -84,8 +84,7 @@ void small_cases(Rows& rows) {
     }
   }
   for (std::size_t p = 0; p < planners.size(); ++p) {
-    const auto optimal =
-        std::ranges::count_if(gaps[p].gaps, [](double gap) { return gap < 1e-9; });
+    const auto optimal = std::ranges::count_if(gaps[p].gaps, [](double gap) { return gap < 1e-9; });
     rows.push_back({{"against the optimum", planner_name(planners[p])},
                     {"cases", cases},
                     {"planned", gaps[p].gaps.size()},
@@ -166,8 +165,8 @@ void cities(Rows& rows) {
     for (const bool shuffled : {false, true}) {
       planner_rows(city_problem(model, shuffled), "64 GPUs, 8 cities",
                    fmt::format("{}, {}", model, shuffled ? "nodes shuffled" : "city by city"),
-                   {PlannerKind::kEqualOperators, PlannerKind::kEqualCompute,
-                    PlannerKind::kOpFence, PlannerKind::kDtFm, PlannerKind::kAuto},
+                   {PlannerKind::kEqualOperators, PlannerKind::kEqualCompute, PlannerKind::kOpFence,
+                    PlannerKind::kDtFm, PlannerKind::kAuto},
                    {.seconds = 9.0}, rows);
     }
   }
@@ -179,14 +178,14 @@ void large(Rows& rows) {
   problem.schedules = {proto::ScheduleKind::kOneForwardOneBackward};
   problem.run_ahead = {0, 4};
   problem.batch = 256;
-  problem.workloads.push_back(tests::gpt_workload({.layers = 83, .width = 4096, .heads = 32}, 1,
-                                                  tests::gpu_kinds()));
+  problem.workloads.push_back(
+      tests::gpt_workload({.layers = 83, .width = 4096, .heads = 32}, 1, tests::gpu_kinds()));
   const std::string label =
       fmt::format("1,000 GPUs, {} operators", problem.workloads[0].operators.size());
-  planner_rows(problem, "large", label,
-               {PlannerKind::kEqualCompute, PlannerKind::kOpFence, PlannerKind::kDtFm,
-                PlannerKind::kAuto},
-               {.seconds = 40.0}, rows);
+  planner_rows(
+      problem, "large", label,
+      {PlannerKind::kEqualCompute, PlannerKind::kOpFence, PlannerKind::kDtFm, PlannerKind::kAuto},
+      {.seconds = 40.0}, rows);
   for (auto& row : rows) row["peak MB"] = peak_megabytes();
 }
 

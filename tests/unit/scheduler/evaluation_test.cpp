@@ -72,7 +72,9 @@ TEST_CASE("check_fleet: says what is wrong and where") {
   CHECK(has(fleet_error([](Fleet& f) { f.devices[1].host = 9; }), "a host that is not there"));
   CHECK(has(fleet_error([](Fleet& f) { f.devices[1].speed = 0.0; }), "speed must be positive"));
   CHECK(has(fleet_error([](Fleet& f) { f.devices.clear(); }), "without a device"));
-  CHECK(has(fleet_error([](Fleet& f) { f.between_hosts[{0, 1}].delay_s = -1.0; }),
+  CHECK(has(fleet_error([](Fleet& f) {
+              f.between_hosts[{0, 1}].delay_s = -1.0;
+            }),
             "path from host 'host0' to host 'host1'"));
 }
 
@@ -145,9 +147,8 @@ TEST_CASE("work_of: cpus of one host share its processors, and sites their path"
   CHECK(work.hosts[work.stages[3].host].processors == kUnlimited);
   // From site 0 to 1 between stages 1 and 2, and back between 2 and 3.
   const auto path = [&](std::size_t from, std::size_t to) {
-    const auto found = std::ranges::find_if(work.transfers, [&](const TransferWork& t) {
-      return t.from == from && t.to == to;
-    });
+    const auto found = std::ranges::find_if(
+        work.transfers, [&](const TransferWork& t) { return t.from == from && t.to == to; });
     REQUIRE(found != work.transfers.end());
     return found->path;
   };
@@ -189,8 +190,8 @@ TEST_CASE("choose_codecs: the mildest that computation hides, else the fastest")
   PlanningProblem problem = plain_problem(2, 2, 1.0, 1000.0);
   problem.batch = 1000;
   problem.run_ahead = {8};
-  problem.codecs = {{.name = "dense"}, {.name = "quarter", .ratio = 0.25},
-                    {.name = "least", .ratio = 0.01}};
+  problem.codecs = {
+      {.name = "dense"}, {.name = "quarter", .ratio = 0.25}, {.name = "least", .ratio = 0.01}};
   const auto chosen = [&](double bytes_per_s) {
     problem.fleet.between_sites = {{.delay_s = 0.0, .bytes_per_s = bytes_per_s}};
     PlacedPipeline placed = placed_at(problem, {1, 2});
@@ -198,7 +199,7 @@ TEST_CASE("choose_codecs: the mildest that computation hides, else the fastest")
     choose_codecs(problem, placed);
     return placed.codecs[0].forward;
   };
-  CHECK(chosen(1e6) == 0);   // 1 ms of 2.7 s
+  CHECK(chosen(1e6) == 0);    // 1 ms of 2.7 s
   CHECK(chosen(200.0) == 1);  // 5 s, 1.25 s
   CHECK(chosen(20.0) == 2);   // 12.5 s, 0.5 s
   CHECK(chosen(0.5) == 2);    // none is hidden
@@ -318,8 +319,9 @@ TEST_CASE("workload_from_graph: FLOPs over rate, bytes over bandwidth for cheap 
   REQUIRE(graph.has_value());
   GraphWorkloadOptions options;
   options.binding = {.batch = 2, .sequence = 16};
-  options.kinds = {{.name = "a", .flops_per_s = 1e9, .efficiency = 0.5, .memory_bytes_per_s = 1e15},
-                   {.name = "b", .flops_per_s = 1e18, .efficiency = 1.0, .memory_bytes_per_s = 1e6}};
+  options.kinds = {
+      {.name = "a", .flops_per_s = 1e9, .efficiency = 0.5, .memory_bytes_per_s = 1e15},
+      {.name = "b", .flops_per_s = 1e18, .efficiency = 1.0, .memory_bytes_per_s = 1e6}};
   const auto workload = workload_from_graph(*graph, options);
   REQUIRE(workload.has_value());
   CHECK(check_workload(*workload).has_value());

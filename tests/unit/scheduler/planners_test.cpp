@@ -97,8 +97,9 @@ TEST_CASE("planners: dt-fm crosses slow links once") {
   CHECK(crossed == 1);
 }
 
-TEST_CASE("planners: every plan passes the validator, and auto is near the optimum, never below "
-          "another") {
+TEST_CASE(
+    "planners: every plan passes the validator, and auto is near the optimum, never below "
+    "another") {
   double worst = 1.0;
   double sum = 0.0;
   int compared = 0;
@@ -195,8 +196,9 @@ TEST_CASE("planners: auto is never below another planner on larger fleets, and d
 TEST_CASE("planners: an infeasible problem says which constraint fails and by how much") {
   PlanningProblem problem = plain_problem(4, 2);
   for (FleetDevice& device : problem.fleet.devices) device.memory_bytes = 150;
-  CHECK(has(error_of(problem), "the model's state alone needs 400 B, and all devices together have "
-                               "300 B: 100 B too little"));
+  CHECK(has(error_of(problem),
+            "the model's state alone needs 400 B, and all devices together have "
+            "300 B: 100 B too little"));
   for (FleetDevice& device : problem.fleet.devices) device.memory_bytes = 220;
   CHECK(has(error_of(problem), "memory: stage"));
   CHECK(has(error_of(problem), "more memory there"));

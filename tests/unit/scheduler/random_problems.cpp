@@ -15,9 +15,7 @@ class Draw {
  public:
   explicit Draw(std::uint64_t seed) : random_(seed * 7919 + 17) {}
 
-  std::size_t upto(std::size_t low, std::size_t high) {
-    return low + random_() % (high - low + 1);
-  }
+  std::size_t upto(std::size_t low, std::size_t high) { return low + random_() % (high - low + 1); }
   double between(double low, double high) {
     return low + (high - low) * static_cast<double>(random_() >> 11U) / 9007199254740992.0;
   }
@@ -55,8 +53,8 @@ Fleet random_fleet(Draw& draw, double state_bytes) {
          .kind = draw.chance(0.5) ? "fast" : "slow",
          .threads = cpu ? static_cast<std::uint32_t>(draw.upto(1, 2)) : 1,
          .speed = draw.chance(0.3) ? draw.between(0.3, 1.0) : 1.0,
-         .memory_bytes = static_cast<std::uint64_t>(
-             tight ? draw.between(0.4, 1.5) * state_bytes : 100.0 * state_bytes),
+         .memory_bytes = static_cast<std::uint64_t>(tight ? draw.between(0.4, 1.5) * state_bytes
+                                                          : 100.0 * state_bytes),
          .price_per_hour = draw.between(0.5, 4.0),
          .has_data = d == 0 || draw.chance(0.6)});
   }
