@@ -80,7 +80,10 @@ class CutSearch {
   std::vector<Way> forward_, backward_;     // [place]: between the device before it and it
   std::vector<std::uint32_t> least_first_;  // [place * (operators + 1) + end]
   std::vector<std::uint32_t> chosen_;       // likewise: where the stage begins
+  // By operator: least sums after the stage before and after this one; on arrival at this one,
+  // less what it takes for all operators before.
   std::vector<double> before_, now_, entered_;
+  std::vector<std::uint32_t> window_;
   std::vector<double> set_aside_;  // of each place's memory, for boundaries
   std::vector<std::size_t> cuts_;  // of the last run: ends of the stages
 };
