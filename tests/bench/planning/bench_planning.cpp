@@ -16,6 +16,7 @@
 #include <fstream>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -97,8 +98,24 @@ void small_cases(Rows& rows) {
              cases, infeasible, exhaustive_s, auto_s);
 }
 
-PlanningProblem city_problem(const std::string& model, bool shuffled) {
+enum class Fleet64 { kCityByCity, kShuffled, kAllUsed };
+
+std::string_view fleet_name(Fleet64 fleet) {
+  switch (fleet) {
+    case Fleet64::kCityByCity:
+      return "nodes city by city";
+    case Fleet64::kShuffled:
+      return "nodes shuffled";
+    case Fleet64::kAllUsed:
+      return "all devices must be used";
+  }
+  return "";
+}
+
+PlanningProblem city_problem(const std::string& model, Fleet64 fleet) {
   PlanningProblem problem;
+  const bool shuffled = fleet == Fleet64::kShuffled;
+  if (fleet == Fleet64::kAllUsed) problem.constraints.devices = 64;
   problem.fleet = tests::city_fleet(LONGHAUL_TEN_CITIES, {.shuffled = shuffled});
   problem.schedules = {proto::ScheduleKind::kOneForwardOneBackward, proto::ScheduleKind::kGpipe};
   problem.run_ahead = {0, 2, 8};
@@ -162,9 +179,9 @@ void planner_rows(const PlanningProblem& problem, const std::string& title,
 
 void cities(Rows& rows) {
   for (const char* model : {"GPT-2 XL", "ResNet-101"}) {
-    for (const bool shuffled : {false, true}) {
-      planner_rows(city_problem(model, shuffled), "64 GPUs, 8 cities",
-                   fmt::format("{}, {}", model, shuffled ? "nodes shuffled" : "city by city"),
+    for (const Fleet64 fleet : {Fleet64::kCityByCity, Fleet64::kShuffled, Fleet64::kAllUsed}) {
+      planner_rows(city_problem(model, fleet), "64 GPUs, 8 cities",
+                   fmt::format("{}, {}", model, fleet_name(fleet)),
                    {PlannerKind::kEqualOperators, PlannerKind::kEqualCompute, PlannerKind::kOpFence,
                     PlannerKind::kDtFm, PlannerKind::kAuto},
                    {.seconds = 9.0}, rows);
