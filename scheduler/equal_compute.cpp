@@ -18,9 +18,10 @@ using proto::OperatorIndex;
 using proto::Plan;
 using proto::Shape;
 
-proto::Result<std::vector<Candidate>> data_first(std::vector<Candidate> candidates) {
-  const auto first = std::find_if(candidates.begin(), candidates.end(),
-                                  [](const Candidate& candidate) { return candidate.has_data; });
+proto::Result<std::vector<CandidateDevice>> data_first(std::vector<CandidateDevice> candidates) {
+  const auto first =
+      std::find_if(candidates.begin(), candidates.end(),
+                   [](const CandidateDevice& candidate) { return candidate.has_data; });
   if (first == candidates.end()) {
     return proto::configuration_error(
         "none of the nodes has the job's data; let a node that has it join, or name one in "
@@ -102,7 +103,7 @@ proto::Error does_not_fit(const Graph& graph, const Plan& plan, std::size_t inde
 
 proto::Result<void> check_memory(const Graph& graph, const Plan& plan,
                                  std::span<const Shape> shapes, const MemoryOptions& memory,
-                                 const std::vector<Candidate>& candidates) {
+                                 const std::vector<CandidateDevice>& candidates) {
   for (std::uint32_t s = 0; s < plan.stages.size(); ++s) {
     const MemoryEstimate need = estimate_memory(graph, plan, proto::StageIndex{s}, shapes, memory);
     if (need.total() > candidates[s].memory_bytes) {
@@ -114,7 +115,7 @@ proto::Result<void> check_memory(const Graph& graph, const Plan& plan,
   return {};
 }
 
-Plan make_plan(const Graph& graph, const std::vector<Candidate>& candidates,
+Plan make_plan(const Graph& graph, const std::vector<CandidateDevice>& candidates,
                const std::vector<std::size_t>& firsts, const EqualComputeOptions& options) {
   Plan plan{.epoch = options.epoch,
             .stages = {},
@@ -139,7 +140,8 @@ Plan make_plan(const Graph& graph, const std::vector<Candidate>& candidates,
 
 }  // namespace
 
-proto::Result<Plan> equal_compute(const Graph& graph, const std::vector<Candidate>& candidates,
+proto::Result<Plan> equal_compute(const Graph& graph,
+                                  const std::vector<CandidateDevice>& candidates,
                                   const EqualComputeOptions& options) {
   if (candidates.empty()) return proto::configuration_error("there is no node to plan for");
   if (candidates.size() > graph.operators.size()) {

@@ -31,7 +31,7 @@ struct GraphWorkloadOptions {
 // inputs, output and parameters forward; those and the gradient of the output for input gradients;
 // inputs, the output's gradient and twice the parameters for weight gradients; nothing where there
 // are no FLOPs. The optimizer reads and writes its state once. State, saved bytes and scratch are
-// memory_estimate's. kConfiguration: shapes that do not fit (as infer_shapes), no kind, a kind
+// memory_estimate's. kConfiguration: shapes that do not fit (as infer_shapes), no kind, or a kind
 // whose numbers are not positive.
 [[nodiscard]] proto::Result<Workload> workload_from_graph(const proto::Graph& graph,
                                                           const GraphWorkloadOptions& options);

@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <utility>
 
 namespace longhaul::scheduler {
 namespace {
 
-constexpr std::size_t kStarts = 40;
+constexpr std::size_t kStarts = 100;
 constexpr std::size_t kFavourites = 2;
 constexpr std::size_t kFewOrders = 400;
 // Parts of the budget after which starts, annealing and polish end.
@@ -22,6 +24,9 @@ constexpr double kHot = 0.04;
 constexpr double kCold = 0.0005;
 constexpr double kExcessWeight = 3.0;
 constexpr std::size_t kRestartAfter = 250;
+constexpr std::size_t kContenders = 8;
+// Of what is left for annealing, in each round of walks that compete.
+constexpr double kRoundShare = 0.22;
 // A change of order whose slowest stage or link is slower than this many times the one before is
 // not looked at closely.
 constexpr double kLoosened = 1.2;
@@ -53,7 +58,7 @@ AutoSearch::AutoSearch(PlannerContext& context, const PlannerBudget& budget)
       favourites_(context.evaluator.settings()) {
   const std::size_t devices = context.tables.devices().size();
   patience_ =
-      2000 + 200 * devices + 20 * context.tables.operators() * std::min<std::size_t>(devices, 8);
+      3000 + 300 * devices + 30 * context.tables.operators() * std::min<std::size_t>(devices, 8);
 }
 
 double AutoSearch::spent() const {
@@ -300,31 +305,71 @@ bool AutoSearch::accepts(const Standing& now, const Standing& next, double heat)
   return energy(next) < energy(now) * (1.0 - heat * std::log(uniform));
 }
 
-void AutoSearch::anneal() {
-  if (starts_.empty()) return;
+// The best start of each set of sites, the best sets first.
+std::vector<Candidate> AutoSearch::contenders() const {
+  std::vector<Candidate> found;
+  std::set<std::set<std::size_t>> seen;
+  for (const Candidate& start : starts_) {
+    std::set<std::size_t> sites;
+    for (const PlacedStage& stage : start.placed.stages) {
+      sites.insert(context_.tables.problem().fleet.site_of(stage.device));
+    }
+    if (seen.insert(std::move(sites)).second) found.push_back(start);
+    if (found.size() == kContenders) break;
+  }
+  return found;
+}
+
+// Changes `now` at random until so much of the budget is spent, or nothing more is expected.
+// Returns the best by estimate.
+Candidate AutoSearch::walk(Candidate now, double until, bool restarting) {
   const double begun = spent();
-  Candidate now = starts_.front();
+  Candidate best = now;
   std::size_t since = 0;
   std::size_t restarts = 0;
-  while (spent() < kAnnealUntil && !worn_out()) {
+  while (spent() < until && !worn_out()) {
     ++stale_;
-    const double budget_gone = (spent() - begun) / std::max(kAnnealUntil - begun, 1e-9);
+    const double budget_gone = (spent() - begun) / std::max(until - begun, 1e-9);
     const double patience_gone = static_cast<double>(stale_) / static_cast<double>(patience_);
     const double gone = std::clamp(std::max(budget_gone, patience_gone), 0.0, 1.0);
     auto next = neighbour(now);
     if (next && !next->placed.stages.empty()) {
       const double heat = kHot * std::pow(kCold / kHot, gone);
       const bool taken = accepts(now.standing, next->standing, heat);
-      if (offer(*next)) since = 0;
+      offer(*next);
+      if (next->standing.better_than(best.standing)) {
+        best = *next;
+        since = 0;
+      }
       if (taken) now = std::move(*next);
     }
     if (++since > kRestartAfter) {
       since = 0;
       // Mostly from the best; sometimes from another start.
-      const std::size_t place = ++restarts % 3 == 0 ? below(starts_.size()) : 0;
-      now = starts_[place];
+      now = restarting && ++restarts % 3 == 0 ? starts_[below(starts_.size())] : best;
     }
   }
+  return best;
+}
+
+// Walks from different sets of sites compete: the worse half ends after each round.
+void AutoSearch::anneal() {
+  if (starts_.empty()) return;
+  std::vector<Candidate> rivals = contenders();
+  const double round_share = (kAnnealUntil - spent()) * kRoundShare;
+  while (rivals.size() > 1) {
+    const double each = round_share / static_cast<double>(rivals.size());
+    for (Candidate& rival : rivals) {
+      stale_ = 0;
+      rival = walk(std::move(rival), std::min(kAnnealUntil, spent() + each), false);
+    }
+    std::ranges::stable_sort(rivals, [](const Candidate& a, const Candidate& b) {
+      return a.standing.better_than(b.standing);
+    });
+    rivals.resize((rivals.size() + 1) / 2);
+  }
+  stale_ = 0;
+  walk(std::move(rivals.front()), kAnnealUntil, true);
 }
 
 void AutoSearch::polish() {

@@ -34,6 +34,8 @@ class AutoSearch {
   void shorten(const Order& order);
   void settle();
   void anneal();
+  [[nodiscard]] std::vector<Candidate> contenders() const;
+  Candidate walk(Candidate now, double until, bool restarting);
   void polish();
 
   // Keeps it among the starts, and as the best if it is.

@@ -138,7 +138,8 @@ std::optional<double> CutSearch::crossing_s(const Way& way, double bytes, double
   return way.delay_s + way.fixed_s + bytes * coded.s_per_byte;
 }
 
-// entered_[i]: the least sum up to the arrival of what the stage at `place` needs to begin at i.
+// entered_[i]: the least sum up to the arrival of what the stage at `place` needs to begin at i,
+// less its time for operators [0, i).
 void CutSearch::enter(std::size_t place, double cap_s) {
   const std::size_t operators = sums_->operators();
   if (place == 0) {
@@ -154,7 +155,9 @@ void CutSearch::enter(std::size_t place, double cap_s) {
     const double bytes = sums_->cut_bytes()[i];
     const auto there = crossing_s(forward_[place], bytes, cap_s);
     const auto back = crossing_s(backward_[place], bytes, cap_s);
-    if (there && back) entered_[i] = before_[i] + *there + *back;
+    if (there && back) {
+      entered_[i] = before_[i] + *there + *back - totals_[place][i] / speeds_[place];
+    }
   }
 }
 
@@ -171,25 +174,27 @@ bool CutSearch::fill(std::size_t place, double cap_s, const EndRanges* ends) {
     high = std::min(high, (*ends)[place].second);
   }
   now_.assign(operators + 1, kNever);
-  // Beginnings in the window, the best first; a value of entered_ minus the sum before it.
-  std::vector<std::uint32_t> window;
-  window.reserve(operators);
+  // Beginnings in the window, the best first.
+  window_.resize(operators);
   std::size_t head = 0;
-  const auto value = [&](std::size_t i) { return entered_[i] - total[i] / speed; };
+  std::size_t tail = 0;
+  const double cap = cap_s * speed;
+  const std::uint32_t* least_first = &least_first_[place * (operators + 1)];
+  std::uint32_t* chosen = &chosen_[place * (operators + 1)];
   bool any = false;
   std::uint32_t least = 0;
   for (std::size_t end = place + 1; end <= high; ++end) {
     const std::size_t added = end - 1;
     if (entered_[added] != kNever) {
-      while (window.size() > head && value(window.back()) >= value(added)) window.pop_back();
-      window.push_back(static_cast<std::uint32_t>(added));
+      while (tail > head && entered_[window_[tail - 1]] >= entered_[added]) --tail;
+      window_[tail++] = static_cast<std::uint32_t>(added);
     }
-    least = std::max(least, least_first_[place * (operators + 1) + end]);
-    while (least < end && (total[end] - total[least]) / speed > cap_s) ++least;
-    while (head < window.size() && window[head] < least) ++head;
-    if (end < low || head >= window.size()) continue;
-    now_[end] = value(window[head]) + total[end] / speed;
-    chosen_[place * (operators + 1) + end] = window[head];
+    least = std::max(least, least_first[end]);
+    while (least < end && total[end] - total[least] > cap) ++least;
+    while (head < tail && window_[head] < least) ++head;
+    if (end < low || head >= tail) continue;
+    now_[end] = entered_[window_[head]] + total[end] / speed;
+    chosen[end] = window_[head];
     any = true;
   }
   return any;

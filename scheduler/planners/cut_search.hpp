@@ -66,8 +66,7 @@ class CutSearch {
   bool fill(std::size_t place, double cap_s, const EndRanges* ends);
   [[nodiscard]] double bottleneck_s() const;
   [[nodiscard]] double smallest_cap_s(double high_s, const EndRanges* ends);
-  bool consider(const std::vector<std::size_t>& order, const Settings& settings,
-                Candidate& found);
+  bool consider(const std::vector<std::size_t>& order, const Settings& settings, Candidate& found);
   void try_cap(double cap_s, const std::vector<std::size_t>& order, const Settings& settings,
                const EndRanges* ends, Candidate& found);
   [[nodiscard]] PlacedPipeline placement(const std::vector<std::size_t>& order,
@@ -81,7 +80,10 @@ class CutSearch {
   std::vector<Way> forward_, backward_;     // [place]: between the device before it and it
   std::vector<std::uint32_t> least_first_;  // [place * (operators + 1) + end]
   std::vector<std::uint32_t> chosen_;       // likewise: where the stage begins
+  // By operator: least sums after the stage before and after this one; on arrival at this one,
+  // less what it takes for all operators before.
   std::vector<double> before_, now_, entered_;
+  std::vector<std::uint32_t> window_;
   std::vector<double> set_aside_;  // of each place's memory, for boundaries
   std::vector<std::size_t> cuts_;  // of the last run: ends of the stages
 };

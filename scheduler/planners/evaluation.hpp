@@ -9,7 +9,10 @@
 
 namespace longhaul::scheduler {
 
-// The work of one step of a placement; requires check_placement to pass but for memory and caps.
+// The work of one step of a placement; requires check_problem to pass, and check_placement but for
+// memory, pins, data and caps. Values made in an earlier stage and read in a later one cross as one
+// message per micro-batch, direction and pair of stages; a codec is that of the boundary after the
+// earlier stage. Data inputs that a stage without data receives are not counted.
 [[nodiscard]] PipelineWork work_of(const PlanningProblem& problem, const PlacedPipeline& placed);
 
 struct PlanCost {
@@ -20,7 +23,7 @@ struct PlanCost {
   double mfu = 0.0;  // model FLOPs over the peak of the devices used; 0: a peak is not known
   std::vector<double> egress_bytes;  // per step, by site
   // What the objective orders plans by: smaller is better.
-  double score = 0.0;
+  double score = 0.0;  // infinite: past the deadline
 };
 
 [[nodiscard]] PlanCost cost_of(const PlanningProblem& problem, const PlacedPipeline& placed,
@@ -39,7 +42,8 @@ struct Violation {
 };
 
 // The one validator of plans: every operator placed once, stages in order, devices used once and
-// not excluded, pins, data at its site, memory, egress caps and the deadline. Empty: it holds.
+// not excluded, as many and in the order that is asked for, settings that may be chosen, pins, data
+// at its site, memory, egress caps and the deadline. Empty: it holds.
 [[nodiscard]] std::vector<Violation> check_placement(const PlanningProblem& problem,
                                                      const PlacedPipeline& placed);
 

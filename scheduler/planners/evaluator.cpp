@@ -86,12 +86,6 @@ Standing Evaluator::simulate(const PlacedPipeline& placed) {
   return standing(placed, work, scheduler::simulate(work).step_s, true);
 }
 
-double Evaluator::least_score(const PlacedPipeline& placed) {
-  ++evaluations_;
-  const PipelineWork work = placement_work(*tables_, placed);
-  return placement_cost(*tables_, placed, work, uncontended_.time(work).step_s).score;
-}
-
 Candidate Evaluator::with_best_settings(const std::vector<PlacedStage>& stages) {
   std::vector<Candidate> all;
   for (const Settings& settings : settings_) {

@@ -49,8 +49,6 @@ class Evaluator {
   Standing estimate(PlacedPipeline& placed);
   // By the simulator, with the codecs that the placement has.
   Standing simulate(const PlacedPipeline& placed);
-  // A score that simulate() cannot undercut for a placement with its codecs set.
-  [[nodiscard]] double least_score(const PlacedPipeline& placed);
 
   // The candidate with the best of the problem's settings and codecs, simulated.
   [[nodiscard]] Candidate with_best_settings(const std::vector<PlacedStage>& stages);

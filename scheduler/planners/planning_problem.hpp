@@ -17,7 +17,7 @@
 
 namespace longhaul::scheduler {
 
-// A codec that a link may start with. Time per byte of the dense tensor, on one processor.
+// A codec that a link may start with. Times per byte of the dense tensor, on one processor.
 struct CodecOption {
   std::string name;    // a rung, as compression/format.md names it
   double ratio = 1.0;  // bytes sent over bytes of the dense tensor, at most 1
@@ -46,7 +46,7 @@ struct PlanningProblem {
   std::vector<Workload> workloads;
   std::uint32_t batch = 1;  // samples per step; a multiple of every micro-batch size
   std::vector<proto::ScheduleKind> schedules;  // that may be chosen, not empty
-  std::vector<std::uint32_t> run_ahead{0};     // likewise
+  std::vector<std::uint32_t> run_ahead{0};     // likewise; gpipe takes the first
   std::vector<CodecOption> codecs;  // mildest first, the first dense; a link may start with any
   Objective objective = Objective::kStepTime;
   double deadline_s = std::numeric_limits<double>::infinity();  // of a step
@@ -88,12 +88,15 @@ enum class PlannerKind {
 [[nodiscard]] std::string_view planner_name(PlannerKind kind);  // "equal-operators", ...
 
 struct PlannerBudget {
-  double seconds = 10.0;          // auto stops refining then; nothing else looks at the time
-  std::uint64_t evaluations = 0;  // instead of seconds: the same plan on every machine
+  double seconds = 10.0;  // auto stops refining then; nothing else looks at the time
+  // Instead of seconds: the same plan on every machine. A placement that is estimated counts once,
+  // one that is simulated twenty times; what the heuristics look at comes first and always.
+  std::uint64_t evaluations = 0;
 };
 
 // The plan, or why there is none: which constraint fails, by how much, and what would make it fit.
-// kConfiguration for a problem that is wrong in itself, kResource for one that does not fit.
+// kConfiguration for a problem that is wrong in itself (or too large for exhaustive), kResource for
+// one that does not fit.
 [[nodiscard]] proto::Result<PlacedPipeline> make_plan(const PlanningProblem& problem,
                                                       PlannerKind planner,
                                                       const PlannerBudget& budget = {});

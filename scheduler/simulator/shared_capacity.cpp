@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <utility>
 
 namespace longhaul::scheduler {
 
@@ -59,15 +61,19 @@ void SharedCapacity::advance(double now_s) {
 }
 
 void SharedCapacity::share() {
-  std::vector<Job*> unserved;
-  unserved.reserve(jobs_.size());
-  for (Job& job : jobs_) unserved.push_back(&job);
-  std::ranges::sort(unserved, {}, [](const Job* job) { return job->most; });
   double left = capacity_ * factor_;
-  for (std::size_t i = 0; i < unserved.size(); ++i) {
-    const double equal = left / static_cast<double>(unserved.size() - i);
-    unserved[i]->rate = std::min(equal, unserved[i]->most);
-    if (std::isfinite(left)) left -= unserved[i]->rate;
+  if (jobs_.size() == 1) {
+    jobs_[0].rate = std::min(left, jobs_[0].most);
+    return;
+  }
+  unserved_.resize(jobs_.size());
+  std::iota(unserved_.begin(), unserved_.end(), std::size_t{0});
+  std::ranges::sort(unserved_, {}, [&](std::size_t i) { return std::pair(jobs_[i].most, i); });
+  for (std::size_t i = 0; i < unserved_.size(); ++i) {
+    Job& job = jobs_[unserved_[i]];
+    const double equal = left / static_cast<double>(unserved_.size() - i);
+    job.rate = std::min(equal, job.most);
+    if (std::isfinite(left)) left -= job.rate;
   }
   if (busy_speed_.empty()) return;
   double in_use = 0.0;

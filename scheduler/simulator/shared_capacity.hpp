@@ -58,7 +58,8 @@ class SharedCapacity {
   std::vector<double> busy_speed_;
   double factor_ = 1.0;
   double now_s_ = 0.0;
-  std::vector<Job> jobs_;  // in the order of their start
+  std::vector<Job> jobs_;              // in the order of their start
+  std::vector<std::size_t> unserved_;  // kept for its memory
 };
 
 }  // namespace longhaul::scheduler

@@ -16,6 +16,7 @@
 #include <fstream>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -84,8 +85,7 @@ void small_cases(Rows& rows) {
     }
   }
   for (std::size_t p = 0; p < planners.size(); ++p) {
-    const auto optimal =
-        std::ranges::count_if(gaps[p].gaps, [](double gap) { return gap < 1e-9; });
+    const auto optimal = std::ranges::count_if(gaps[p].gaps, [](double gap) { return gap < 1e-9; });
     rows.push_back({{"against the optimum", planner_name(planners[p])},
                     {"cases", cases},
                     {"planned", gaps[p].gaps.size()},
@@ -98,8 +98,24 @@ void small_cases(Rows& rows) {
              cases, infeasible, exhaustive_s, auto_s);
 }
 
-PlanningProblem city_problem(const std::string& model, bool shuffled) {
+enum class Fleet64 { kCityByCity, kShuffled, kAllUsed };
+
+std::string_view fleet_name(Fleet64 fleet) {
+  switch (fleet) {
+    case Fleet64::kCityByCity:
+      return "nodes city by city";
+    case Fleet64::kShuffled:
+      return "nodes shuffled";
+    case Fleet64::kAllUsed:
+      return "all devices must be used";
+  }
+  return "";
+}
+
+PlanningProblem city_problem(const std::string& model, Fleet64 fleet) {
   PlanningProblem problem;
+  const bool shuffled = fleet == Fleet64::kShuffled;
+  if (fleet == Fleet64::kAllUsed) problem.constraints.devices = 64;
   problem.fleet = tests::city_fleet(LONGHAUL_TEN_CITIES, {.shuffled = shuffled});
   problem.schedules = {proto::ScheduleKind::kOneForwardOneBackward, proto::ScheduleKind::kGpipe};
   problem.run_ahead = {0, 2, 8};
@@ -163,11 +179,11 @@ void planner_rows(const PlanningProblem& problem, const std::string& title,
 
 void cities(Rows& rows) {
   for (const char* model : {"GPT-2 XL", "ResNet-101"}) {
-    for (const bool shuffled : {false, true}) {
-      planner_rows(city_problem(model, shuffled), "64 GPUs, 8 cities",
-                   fmt::format("{}, {}", model, shuffled ? "nodes shuffled" : "city by city"),
-                   {PlannerKind::kEqualOperators, PlannerKind::kEqualCompute,
-                    PlannerKind::kOpFence, PlannerKind::kDtFm, PlannerKind::kAuto},
+    for (const Fleet64 fleet : {Fleet64::kCityByCity, Fleet64::kShuffled, Fleet64::kAllUsed}) {
+      planner_rows(city_problem(model, fleet), "64 GPUs, 8 cities",
+                   fmt::format("{}, {}", model, fleet_name(fleet)),
+                   {PlannerKind::kEqualOperators, PlannerKind::kEqualCompute, PlannerKind::kOpFence,
+                    PlannerKind::kDtFm, PlannerKind::kAuto},
                    {.seconds = 9.0}, rows);
     }
   }
@@ -179,14 +195,14 @@ void large(Rows& rows) {
   problem.schedules = {proto::ScheduleKind::kOneForwardOneBackward};
   problem.run_ahead = {0, 4};
   problem.batch = 256;
-  problem.workloads.push_back(tests::gpt_workload({.layers = 83, .width = 4096, .heads = 32}, 1,
-                                                  tests::gpu_kinds()));
+  problem.workloads.push_back(
+      tests::gpt_workload({.layers = 83, .width = 4096, .heads = 32}, 1, tests::gpu_kinds()));
   const std::string label =
       fmt::format("1,000 GPUs, {} operators", problem.workloads[0].operators.size());
-  planner_rows(problem, "large", label,
-               {PlannerKind::kEqualCompute, PlannerKind::kOpFence, PlannerKind::kDtFm,
-                PlannerKind::kAuto},
-               {.seconds = 40.0}, rows);
+  planner_rows(
+      problem, "large", label,
+      {PlannerKind::kEqualCompute, PlannerKind::kOpFence, PlannerKind::kDtFm, PlannerKind::kAuto},
+      {.seconds = 40.0}, rows);
   for (auto& row : rows) row["peak MB"] = peak_megabytes();
 }
 

@@ -49,8 +49,8 @@ class ResNet {
     return add("conv", {input}, 2.0 * outputs * from * kernel * kernel, from * to * kernel * kernel,
                outputs);
   }
-  std::size_t cheap(const char* name, std::vector<std::size_t> inputs, double channels,
-                    double size, double flops_per_element, double parameters = 0.0) {
+  std::size_t cheap(const char* name, std::vector<std::size_t> inputs, double channels, double size,
+                    double flops_per_element, double parameters = 0.0) {
     const double outputs = batch_ * channels * size * size;
     return add(name, std::move(inputs), flops_per_element * outputs, parameters, outputs);
   }

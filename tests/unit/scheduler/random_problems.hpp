@@ -12,7 +12,7 @@ namespace longhaul::tests {
 // often three codecs; memory that is tight for some. A plan need not exist.
 [[nodiscard]] scheduler::PlanningProblem random_problem(std::uint64_t seed);
 
-// One operator after the other, each `operator_s` forward and for each gradient on kind "k",
+// One operator after the other, each `operator_s` forward and for each gradient on kind "k", and
 // `bytes` between them; `devices` of kind "k" with plenty of memory, each at its own host, all at
 // one site with free links. 8 samples in micro-batches of one; 1f1b.
 [[nodiscard]] scheduler::PlanningProblem plain_problem(std::size_t operators, std::size_t devices,
