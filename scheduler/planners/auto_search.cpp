@@ -70,7 +70,7 @@ double AutoSearch::spent() const {
   return passed.count() / std::max(budget_.seconds, 1e-9);
 }
 
-bool AutoSearch::beats_best(Candidate& candidate) {
+bool AutoSearch::beats_best(RankedPlan& candidate) {
   if (!candidate.standing.better_than(best_.standing)) return false;
   if (!candidate.standing.exact) {
     candidate.standing = context_.evaluator.simulate(candidate.placed);
@@ -79,20 +79,20 @@ bool AutoSearch::beats_best(Candidate& candidate) {
   return true;
 }
 
-bool AutoSearch::offer(Candidate candidate) {
+bool AutoSearch::offer(RankedPlan candidate) {
   if (candidate.placed.stages.empty()) return false;
-  Candidate simulated = candidate;
+  RankedPlan simulated = candidate;
   const bool is_best = beats_best(simulated);
   if (is_best) {
     best_ = std::move(simulated);
     stale_ = 0;
   }
-  const auto better = [](const Candidate& a, const Candidate& b) {
+  const auto better = [](const RankedPlan& a, const RankedPlan& b) {
     return a.standing.better_than(b.standing);
   };
   const auto place = std::ranges::upper_bound(starts_, candidate, better);
   if (place - starts_.begin() >= static_cast<std::ptrdiff_t>(kStarts)) return is_best;
-  if (std::ranges::any_of(starts_, [&](const Candidate& known) {
+  if (std::ranges::any_of(starts_, [&](const RankedPlan& known) {
         return same_stages(known.placed, candidate.placed);
       })) {
     return is_best;
@@ -104,7 +104,7 @@ bool AutoSearch::offer(Candidate candidate) {
 
 void AutoSearch::take_heuristics() {
   for (const auto planner : {plan_equal_operators, plan_equal_compute, plan_op_fence, plan_dt_fm}) {
-    Candidate candidate = planner(context_);
+    RankedPlan candidate = planner(context_);
     const Order order = order_of(candidate.placed);
     const Settings settings = settings_of(candidate.placed);
     offer(std::move(candidate));
@@ -113,13 +113,13 @@ void AutoSearch::take_heuristics() {
   }
   // The settings that did best for the best order so far are tried first for others.
   const Order order = order_of(best_.placed);
-  std::vector<Candidate> tried;
+  std::vector<RankedPlan> tried;
   for (const Settings& settings : context_.evaluator.settings()) {
     if (spent() > kOrdersUntil) break;
     tried.push_back(context_.cuts.best(order, settings, CutSearch::Effort::kQuick));
     offer(tried.back());
   }
-  std::ranges::stable_sort(tried, [](const Candidate& a, const Candidate& b) {
+  std::ranges::stable_sort(tried, [](const RankedPlan& a, const RankedPlan& b) {
     return a.standing.better_than(b.standing);
   });
   favourites_.clear();
@@ -156,7 +156,7 @@ void AutoSearch::shorten(const Order& order) {
 
 // The best starts once more, with all caps and settings.
 void AutoSearch::settle() {
-  const std::vector<Candidate> starts = starts_;
+  const std::vector<RankedPlan> starts = starts_;
   for (std::size_t i = 0; i < std::min<std::size_t>(3, starts.size()); ++i) {
     shorten(order_of(starts[i].placed));
   }
@@ -169,7 +169,7 @@ void AutoSearch::settle() {
   }
   for (std::size_t i = 0; i < starts_.size(); ++i) {
     if (spent() > kSettleUntil) return;
-    Candidate refined = starts_[i];
+    RankedPlan refined = starts_[i];
     std::size_t left = 16 * refined.placed.stages.size();
     refine_cuts(context_.evaluator, refined, 2,
                 [&] { return spent() > kSettleUntil || left-- == 0; });
@@ -241,10 +241,10 @@ std::optional<AutoSearch::Order> AutoSearch::other_order(const Order& order) {
 }
 
 // One cut, or several in a row by as much.
-std::optional<Candidate> AutoSearch::moved_cut(const Candidate& from) {
+std::optional<RankedPlan> AutoSearch::moved_cut(const RankedPlan& from) {
   const std::size_t cuts = from.placed.stages.size() - 1;
   if (cuts == 0) return std::nullopt;
-  Candidate moved = from;
+  RankedPlan moved = from;
   std::vector<PlacedStage>& stages = moved.placed.stages;
   const std::size_t first = below(cuts);
   const std::size_t last = below(3) > 0 ? first : first + below(cuts - first);
@@ -268,7 +268,7 @@ double AutoSearch::cap_s(const PlacedPipeline& placed) const {
   return most_s;
 }
 
-std::optional<Candidate> AutoSearch::neighbour(const Candidate& from) {
+std::optional<RankedPlan> AutoSearch::neighbour(const RankedPlan& from) {
   const Settings settings = settings_of(from.placed);
   const std::size_t kind = below(10);
   if (kind < 3) return moved_cut(from);
@@ -288,7 +288,7 @@ std::optional<Candidate> AutoSearch::neighbour(const Candidate& from) {
       std::max(cap_s(from.placed),
                from.standing.step_s / (from.placed.micro_batches(context_.tables.problem()) +
                                        static_cast<double>(order->size())));
-  Candidate changed = context_.cuts.best_under(kLoosened * cap, *order, settings);
+  RankedPlan changed = context_.cuts.best_under(kLoosened * cap, *order, settings);
   if (changed.placed.stages.empty()) return std::nullopt;
   return changed;
 }
@@ -306,10 +306,10 @@ bool AutoSearch::accepts(const Standing& now, const Standing& next, double heat)
 }
 
 // The best start of each set of sites, the best sets first.
-std::vector<Candidate> AutoSearch::contenders() const {
-  std::vector<Candidate> found;
+std::vector<RankedPlan> AutoSearch::contenders() const {
+  std::vector<RankedPlan> found;
   std::set<std::set<std::size_t>> seen;
-  for (const Candidate& start : starts_) {
+  for (const RankedPlan& start : starts_) {
     std::set<std::size_t> sites;
     for (const PlacedStage& stage : start.placed.stages) {
       sites.insert(context_.tables.problem().fleet.site_of(stage.device));
@@ -322,9 +322,9 @@ std::vector<Candidate> AutoSearch::contenders() const {
 
 // Changes `now` at random until so much of the budget is spent, or nothing more is expected.
 // Returns the best by estimate.
-Candidate AutoSearch::walk(Candidate now, double until, bool restarting) {
+RankedPlan AutoSearch::walk(RankedPlan now, double until, bool restarting) {
   const double begun = spent();
-  Candidate best = now;
+  RankedPlan best = now;
   std::size_t since = 0;
   std::size_t restarts = 0;
   while (spent() < until && !worn_out()) {
@@ -355,15 +355,15 @@ Candidate AutoSearch::walk(Candidate now, double until, bool restarting) {
 // Walks from different sets of sites compete: the worse half ends after each round.
 void AutoSearch::anneal() {
   if (starts_.empty()) return;
-  std::vector<Candidate> rivals = contenders();
+  std::vector<RankedPlan> rivals = contenders();
   const double round_share = (kAnnealUntil - spent()) * kRoundShare;
   while (rivals.size() > 1) {
     const double each = round_share / static_cast<double>(rivals.size());
-    for (Candidate& rival : rivals) {
+    for (RankedPlan& rival : rivals) {
       stale_ = 0;
       rival = walk(std::move(rival), std::min(kAnnealUntil, spent() + each), false);
     }
-    std::ranges::stable_sort(rivals, [](const Candidate& a, const Candidate& b) {
+    std::ranges::stable_sort(rivals, [](const RankedPlan& a, const RankedPlan& b) {
       return a.standing.better_than(b.standing);
     });
     rivals.resize((rivals.size() + 1) / 2);
@@ -374,15 +374,15 @@ void AutoSearch::anneal() {
 
 void AutoSearch::polish() {
   // By now the estimates' order is known to be wrong or not.
-  const std::vector<Candidate> starts = starts_;
-  for (const Candidate& start : starts) {
+  const std::vector<RankedPlan> starts = starts_;
+  for (const RankedPlan& start : starts) {
     if (spent() > kPolishUntil) return;
     if (start.standing.exact) continue;
-    Candidate simulated = start;
+    RankedPlan simulated = start;
     simulated.standing = context_.evaluator.simulate(start.placed);
     if (simulated.standing.better_than(best_.standing)) best_ = std::move(simulated);
   }
-  Candidate refined = best_;
+  RankedPlan refined = best_;
   if (best_.standing.exact) {
     refined.standing = context_.evaluator.estimate(refined.placed);
   }
@@ -392,7 +392,7 @@ void AutoSearch::polish() {
   if (beats_best(refined)) best_ = std::move(refined);
 }
 
-Candidate AutoSearch::run() {
+RankedPlan AutoSearch::run() {
   take_heuristics();
   take_orders();
   settle();
@@ -401,7 +401,7 @@ Candidate AutoSearch::run() {
   return std::move(best_);
 }
 
-Candidate plan_auto(PlannerContext& context, const PlannerBudget& budget) {
+RankedPlan plan_auto(PlannerContext& context, const PlannerBudget& budget) {
   return AutoSearch(context, budget).run();
 }
 

@@ -20,7 +20,7 @@ namespace longhaul::scheduler {
 class AutoSearch {
  public:
   AutoSearch(PlannerContext& context, const PlannerBudget& budget);
-  Candidate run();
+  RankedPlan run();
 
  private:
   using Order = std::vector<std::size_t>;
@@ -34,17 +34,17 @@ class AutoSearch {
   void shorten(const Order& order);
   void settle();
   void anneal();
-  [[nodiscard]] std::vector<Candidate> contenders() const;
-  Candidate walk(Candidate now, double until, bool restarting);
+  [[nodiscard]] std::vector<RankedPlan> contenders() const;
+  RankedPlan walk(RankedPlan now, double until, bool restarting);
   void polish();
 
   // Keeps it among the starts, and as the best if it is.
-  bool offer(Candidate candidate);
-  [[nodiscard]] bool beats_best(Candidate& candidate);
+  bool offer(RankedPlan candidate);
+  [[nodiscard]] bool beats_best(RankedPlan& candidate);
 
-  [[nodiscard]] std::optional<Candidate> neighbour(const Candidate& from);
+  [[nodiscard]] std::optional<RankedPlan> neighbour(const RankedPlan& from);
   [[nodiscard]] std::optional<Order> other_order(const Order& order);
-  [[nodiscard]] std::optional<Candidate> moved_cut(const Candidate& from);
+  [[nodiscard]] std::optional<RankedPlan> moved_cut(const RankedPlan& from);
   [[nodiscard]] Settings other_settings(const Settings& settings);
   [[nodiscard]] double cap_s(const PlacedPipeline& placed) const;
   [[nodiscard]] std::size_t below(std::size_t bound) { return random_() % bound; }
@@ -55,8 +55,8 @@ class AutoSearch {
   const std::chrono::steady_clock::time_point start_;
   const std::uint64_t evaluations_before_;
   std::mt19937_64 random_{1};
-  Candidate best_;                 // by the simulator, or exact
-  std::vector<Candidate> starts_;  // by their estimates, the best first
+  RankedPlan best_;                 // by the simulator, or exact
+  std::vector<RankedPlan> starts_;  // by their estimates, the best first
   std::vector<Settings> favourites_;
   std::size_t patience_ = 0;  // estimates without progress after which nothing more is expected
   std::size_t stale_ = 0;

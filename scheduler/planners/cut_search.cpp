@@ -250,8 +250,8 @@ PlacedPipeline CutSearch::placement(const std::vector<std::size_t>& order,
 
 // Whether memory is exceeded, which is then set aside.
 bool CutSearch::consider(const std::vector<std::size_t>& order, const Settings& settings,
-                         Candidate& found) {
-  Candidate candidate{.placed = placement(order, settings), .standing = {}};
+                         RankedPlan& found) {
+  RankedPlan candidate{.placed = placement(order, settings), .standing = {}};
   if (std::ranges::equal(candidate.placed.stages, found.placed.stages, {}, &PlacedStage::end,
                          &PlacedStage::end)) {
     return false;
@@ -268,7 +268,7 @@ bool CutSearch::consider(const std::vector<std::size_t>& order, const Settings& 
 }
 
 void CutSearch::try_cap(double cap_s, const std::vector<std::size_t>& order,
-                        const Settings& settings, const EndRanges* ends, Candidate& found) {
+                        const Settings& settings, const EndRanges* ends, RankedPlan& found) {
   if (!run(cap_s, ends) || !consider(order, settings, found)) return;
   for (int attempt = 0; attempt < kMemoryAttempts; ++attempt) {
     narrow(order, settings, Relaxed::kNothing);
@@ -296,8 +296,8 @@ double CutSearch::smallest_cap_s(double high_s, const EndRanges* ends) {
   return high_s;
 }
 
-Candidate CutSearch::best(const std::vector<std::size_t>& order, const Settings& settings,
-                          Effort effort, const EndRanges* ends) {
+RankedPlan CutSearch::best(const std::vector<std::size_t>& order, const Settings& settings,
+                           Effort effort, const EndRanges* ends) {
   describe(order, settings);
   LONGHAUL_ASSERT(!order.empty() && order.size() <= sums_->operators());
   bool possible = false;
@@ -305,7 +305,7 @@ Candidate CutSearch::best(const std::vector<std::size_t>& order, const Settings&
     narrow(order, settings, relaxed);
     if (possible = run(kNever, ends); possible) break;
   }
-  Candidate found;
+  RankedPlan found;
   if (!possible) return found;  // the ends contradict each other
   const double cap_s = smallest_cap_s(bottleneck_s(), ends);
   if (effort == Effort::kThorough || order.size() == 1) {
@@ -327,11 +327,11 @@ Candidate CutSearch::best(const std::vector<std::size_t>& order, const Settings&
   return found;
 }
 
-Candidate CutSearch::best_under(double cap_s, const std::vector<std::size_t>& order,
-                                const Settings& settings) {
+RankedPlan CutSearch::best_under(double cap_s, const std::vector<std::size_t>& order,
+                                 const Settings& settings) {
   describe(order, settings);
   narrow(order, settings, Relaxed::kNothing);
-  Candidate found;
+  RankedPlan found;
   if (!run(cap_s, nullptr)) return found;
   const double least_s = order.size() > 1 ? smallest_cap_s(bottleneck_s(), nullptr) : cap_s;
   try_cap(cap_s, order, settings, nullptr, found);

@@ -32,11 +32,11 @@ class CutSearch {
   // The best cuts; a stage for every device of the order, which has at most as many as there are
   // operators. Where none keeps within memory or pins, the best of those that do not: its standing
   // says so.
-  Candidate best(const std::vector<std::size_t>& order, const Settings& settings, Effort effort,
-                 const EndRanges* ends = nullptr);
+  RankedPlan best(const std::vector<std::size_t>& order, const Settings& settings, Effort effort,
+                  const EndRanges* ends = nullptr);
   // Likewise, quickly; without a stage if the slowest stage or link cannot keep under `cap_s`.
-  Candidate best_under(double cap_s, const std::vector<std::size_t>& order,
-                       const Settings& settings);
+  RankedPlan best_under(double cap_s, const std::vector<std::size_t>& order,
+                        const Settings& settings);
 
  private:
   enum class Relaxed { kNothing, kMemory, kEverything };
@@ -66,9 +66,9 @@ class CutSearch {
   bool fill(std::size_t place, double cap_s, const EndRanges* ends);
   [[nodiscard]] double bottleneck_s() const;
   [[nodiscard]] double smallest_cap_s(double high_s, const EndRanges* ends);
-  bool consider(const std::vector<std::size_t>& order, const Settings& settings, Candidate& found);
+  bool consider(const std::vector<std::size_t>& order, const Settings& settings, RankedPlan& found);
   void try_cap(double cap_s, const std::vector<std::size_t>& order, const Settings& settings,
-               const EndRanges* ends, Candidate& found);
+               const EndRanges* ends, RankedPlan& found);
   [[nodiscard]] PlacedPipeline placement(const std::vector<std::size_t>& order,
                                          const Settings& settings) const;
 

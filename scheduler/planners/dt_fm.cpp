@@ -6,7 +6,7 @@
 
 namespace longhaul::scheduler {
 
-Candidate plan_dt_fm(PlannerContext& context) {
+RankedPlan plan_dt_fm(PlannerContext& context) {
   const PlanTables& tables = context.tables;
   const WorkloadTables& sums = tables.workload(0);
   std::vector<std::size_t> devices = devices_in_order(tables);

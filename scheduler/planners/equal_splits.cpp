@@ -6,7 +6,7 @@
 
 namespace longhaul::scheduler {
 
-Candidate plan_equal_operators(PlannerContext& context) {
+RankedPlan plan_equal_operators(PlannerContext& context) {
   const std::vector<std::size_t> order = devices_in_order(context.tables);
   const std::size_t operators = context.tables.operators();
   std::vector<std::size_t> firsts;
@@ -22,7 +22,7 @@ std::vector<std::size_t> equal_compute_firsts(const WorkloadTables& sums, std::s
   return contiguous_split({.costs = flops, .cut_bytes = cuts, .parts = parts});
 }
 
-Candidate plan_equal_compute(PlannerContext& context) {
+RankedPlan plan_equal_compute(PlannerContext& context) {
   const std::vector<std::size_t> order = devices_in_order(context.tables);
   const WorkloadTables& sums = context.tables.workload(0);
   return context.evaluator.with_best_settings(

@@ -86,10 +86,10 @@ Standing Evaluator::simulate(const PlacedPipeline& placed) {
   return standing(placed, work, scheduler::simulate(work).step_s, true);
 }
 
-Candidate Evaluator::with_best_settings(const std::vector<PlacedStage>& stages) {
-  std::vector<Candidate> all;
+RankedPlan Evaluator::with_best_settings(const std::vector<PlacedStage>& stages) {
+  std::vector<RankedPlan> all;
   for (const Settings& settings : settings_) {
-    Candidate candidate;
+    RankedPlan candidate;
     candidate.placed.workload = settings.workload;
     candidate.placed.schedule = settings.schedule;
     candidate.placed.run_ahead = settings.run_ahead;
@@ -97,10 +97,10 @@ Candidate Evaluator::with_best_settings(const std::vector<PlacedStage>& stages) 
     candidate.standing = estimate(candidate.placed);
     all.push_back(std::move(candidate));
   }
-  std::ranges::stable_sort(all, [](const Candidate& a, const Candidate& b) {
+  std::ranges::stable_sort(all, [](const RankedPlan& a, const RankedPlan& b) {
     return a.standing.better_than(b.standing);
   });
-  Candidate best;
+  RankedPlan best;
   for (std::size_t i = 0; i < std::min(all.size(), kSimulatedSettings); ++i) {
     all[i].standing = simulate(all[i].placed);
     if (i == 0 || all[i].standing.better_than(best.standing)) best = all[i];

@@ -25,7 +25,7 @@ struct Standing {
   }
 };
 
-struct Candidate {
+struct RankedPlan {
   PlacedPipeline placed;
   Standing standing;
 };
@@ -51,7 +51,7 @@ class Evaluator {
   Standing simulate(const PlacedPipeline& placed);
 
   // The candidate with the best of the problem's settings and codecs, simulated.
-  [[nodiscard]] Candidate with_best_settings(const std::vector<PlacedStage>& stages);
+  [[nodiscard]] RankedPlan with_best_settings(const std::vector<PlacedStage>& stages);
 
   // What the placement breaks that was estimated or simulated last.
   [[nodiscard]] const std::vector<Breach>& last_breaches() const { return breaches_; }

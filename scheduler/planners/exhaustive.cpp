@@ -35,7 +35,7 @@ class Enumeration {
     used_.resize(context.tables.problem().fleet.devices.size());
   }
 
-  Candidate best(Candidate start) {
+  RankedPlan best(RankedPlan start) {
     best_ = std::move(start);
     for (const Settings& settings : context_.evaluator.settings()) {
       placed_ = {};
@@ -124,12 +124,12 @@ class Enumeration {
   PlannerContext& context_;
   PlacedPipeline placed_;
   std::vector<bool> used_;
-  Candidate best_;
+  RankedPlan best_;
 };
 
 }  // namespace
 
-proto::Result<Candidate> plan_exhaustive(PlannerContext& context) {
+proto::Result<RankedPlan> plan_exhaustive(PlannerContext& context) {
   const double count = number_of_placements(context.tables, context.evaluator.settings().size());
   if (count > kExhaustivePlacements) {
     return proto::configuration_error(fmt::format(

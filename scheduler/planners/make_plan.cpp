@@ -27,7 +27,7 @@ std::string too_little_memory(const PlanTables& tables) {
       text(need), text(has), text(need - has));
 }
 
-proto::Error no_plan(const PlanTables& tables, const Candidate& least_bad, PlannerKind planner) {
+proto::Error no_plan(const PlanTables& tables, const RankedPlan& least_bad, PlannerKind planner) {
   std::string reason = too_little_memory(tables);
   if (reason.empty()) {
     const PipelineWork work = placement_work(tables, least_bad.placed);
@@ -70,7 +70,7 @@ proto::Result<PlacedPipeline> make_plan(const PlanningProblem& problem, PlannerK
   if (auto good = check_problem(problem); !good) return good.error();
   const PlanTables tables(problem);
   PlannerContext context(tables);
-  Candidate found;
+  RankedPlan found;
   switch (planner) {
     case PlannerKind::kEqualOperators:
       found = plan_equal_operators(context);

@@ -125,7 +125,7 @@ EndRanges ranges_of(const std::vector<std::vector<std::size_t>>& groups,
 
 }  // namespace
 
-Candidate plan_op_fence(PlannerContext& context) {
+RankedPlan plan_op_fence(PlannerContext& context) {
   const PlanTables& tables = context.tables;
   const PlanningProblem& problem = tables.problem();
   const WorkloadTables& sums = tables.workload(0);
@@ -148,9 +148,9 @@ Candidate plan_op_fence(PlannerContext& context) {
   for (const auto& group : groups) order.insert(order.end(), group.begin(), group.end());
   const std::vector<std::size_t> ends = fences(sums, groups);
   const EndRanges ranges = ranges_of(groups, ends, sums.operators());
-  Candidate best;
+  RankedPlan best;
   for (const Settings& settings : context.evaluator.settings()) {
-    Candidate candidate = context.cuts.best(order, settings, CutSearch::Effort::kQuick, &ranges);
+    RankedPlan candidate = context.cuts.best(order, settings, CutSearch::Effort::kQuick, &ranges);
     if (candidate.standing.better_than(best.standing)) best = std::move(candidate);
   }
   if (best.placed.stages.empty()) {

@@ -41,7 +41,7 @@ std::vector<PlacedStage> stages_at(const std::vector<std::size_t>& order,
   return stages;
 }
 
-void refine_cuts(Evaluator& evaluator, Candidate& candidate, std::size_t reach,
+void refine_cuts(Evaluator& evaluator, RankedPlan& candidate, std::size_t reach,
                  const std::function<bool()>& enough) {
   const auto try_move = [&](std::size_t s, std::size_t distance, bool later) {
     PlacedPipeline moved = candidate.placed;

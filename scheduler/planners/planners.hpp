@@ -23,14 +23,14 @@ struct PlannerContext {
 // Each gives a placement with its standing, perhaps one that does not hold.
 
 // As many operators on each device, devices in the fleet's order (the first with data first).
-[[nodiscard]] Candidate plan_equal_operators(PlannerContext& context);
+[[nodiscard]] RankedPlan plan_equal_operators(PlannerContext& context);
 // As many FLOPs on each device, and among such splits few bytes at the cuts (contiguous_split).
-[[nodiscard]] Candidate plan_equal_compute(PlannerContext& context);
+[[nodiscard]] RankedPlan plan_equal_compute(PlannerContext& context);
 
 // FusionLLM's OP-Fence: Louvain's communities of the devices by bandwidth; groups and the devices
 // in them in an order of good links; cuts at thin edges where groups meet; inside a group split by
 // compute; cuts refined by the estimate.
-[[nodiscard]] Candidate plan_op_fence(PlannerContext& context);
+[[nodiscard]] RankedPlan plan_op_fence(PlannerContext& context);
 
 // DT-FM's order of stages: the open-loop travelling salesman over delay + bytes / bandwidth there
 // and back, and an equal split. DT-FM partitions devices into groups of data-parallel replicas,
@@ -38,16 +38,16 @@ struct PlannerContext {
 // bottleneck matching of neighbouring groups' members, and its genetic search over partitions are
 // not expressible here, where a stage has one device. With groups of one, the order is all that is
 // left to search, and the salesman finds it.
-[[nodiscard]] Candidate plan_dt_fm(PlannerContext& context);
+[[nodiscard]] RankedPlan plan_dt_fm(PlannerContext& context);
 
 // All ordered subsets of devices, all cuts, all settings, codecs by choose_codecs; those whose
 // lower bound exceeds the best known are not simulated. kConfiguration: more than
 // kExhaustivePlacements.
 inline constexpr double kExhaustivePlacements = 3e6;
-[[nodiscard]] proto::Result<Candidate> plan_exhaustive(PlannerContext& context);
+[[nodiscard]] proto::Result<RankedPlan> plan_exhaustive(PlannerContext& context);
 
 // The best by simulation within the budget, never worse than the four heuristics above.
-[[nodiscard]] Candidate plan_auto(PlannerContext& context, const PlannerBudget& budget);
+[[nodiscard]] RankedPlan plan_auto(PlannerContext& context, const PlannerBudget& budget);
 
 // The devices of a plan that uses all it may, in the fleet's order: one with data first unless the
 // order is kept; at most as many as there are operators.
@@ -67,7 +67,7 @@ void keep_constraints(const PlanTables& tables, std::vector<std::size_t>& order)
 
 // Moves single cuts by `reach` operators and less while that betters the estimate, until nothing
 // does or `enough` says so.
-void refine_cuts(Evaluator& evaluator, Candidate& candidate, std::size_t reach,
+void refine_cuts(Evaluator& evaluator, RankedPlan& candidate, std::size_t reach,
                  const std::function<bool()>& enough);
 
 }  // namespace longhaul::scheduler
