@@ -18,10 +18,9 @@ using proto::OperatorIndex;
 using proto::Plan;
 using proto::Shape;
 
-proto::Result<std::vector<CandidateDevice>> data_first(std::vector<CandidateDevice> candidates) {
-  const auto first =
-      std::find_if(candidates.begin(), candidates.end(),
-                   [](const CandidateDevice& candidate) { return candidate.has_data; });
+proto::Result<std::vector<Candidate>> data_first(std::vector<Candidate> candidates) {
+  const auto first = std::find_if(candidates.begin(), candidates.end(),
+                                  [](const Candidate& candidate) { return candidate.has_data; });
   if (first == candidates.end()) {
     return proto::configuration_error(
         "none of the nodes has the job's data; let a node that has it join, or name one in "
@@ -103,7 +102,7 @@ proto::Error does_not_fit(const Graph& graph, const Plan& plan, std::size_t inde
 
 proto::Result<void> check_memory(const Graph& graph, const Plan& plan,
                                  std::span<const Shape> shapes, const MemoryOptions& memory,
-                                 const std::vector<CandidateDevice>& candidates) {
+                                 const std::vector<Candidate>& candidates) {
   for (std::uint32_t s = 0; s < plan.stages.size(); ++s) {
     const MemoryEstimate need = estimate_memory(graph, plan, proto::StageIndex{s}, shapes, memory);
     if (need.total() > candidates[s].memory_bytes) {
@@ -115,7 +114,7 @@ proto::Result<void> check_memory(const Graph& graph, const Plan& plan,
   return {};
 }
 
-Plan make_plan(const Graph& graph, const std::vector<CandidateDevice>& candidates,
+Plan make_plan(const Graph& graph, const std::vector<Candidate>& candidates,
                const std::vector<std::size_t>& firsts, const EqualComputeOptions& options) {
   Plan plan{.epoch = options.epoch,
             .stages = {},
@@ -140,8 +139,7 @@ Plan make_plan(const Graph& graph, const std::vector<CandidateDevice>& candidate
 
 }  // namespace
 
-proto::Result<Plan> equal_compute(const Graph& graph,
-                                  const std::vector<CandidateDevice>& candidates,
+proto::Result<Plan> equal_compute(const Graph& graph, const std::vector<Candidate>& candidates,
                                   const EqualComputeOptions& options) {
   if (candidates.empty()) return proto::configuration_error("there is no node to plan for");
   if (candidates.size() > graph.operators.size()) {

@@ -12,7 +12,7 @@
 namespace longhaul::scheduler {
 
 // A device of a node that may host a stage.
-struct CandidateDevice {
+struct Candidate {
   std::string node;
   std::string device;              // "cpu" or "cuda:N"
   std::uint32_t threads = 1;       // for a cpu device
@@ -37,8 +37,8 @@ struct EqualComputeOptions {
 // Errors: no candidate, more candidates than operators, or none with data (kConfiguration); shapes
 // that do not fit (as infer_shapes); a stage that needs more memory than its node has (kResource),
 // which names stage, node, need by category, and what would help.
-[[nodiscard]] proto::Result<proto::Plan> equal_compute(
-    const proto::Graph& graph, const std::vector<CandidateDevice>& candidates,
-    const EqualComputeOptions& options);
+[[nodiscard]] proto::Result<proto::Plan> equal_compute(const proto::Graph& graph,
+                                                       const std::vector<Candidate>& candidates,
+                                                       const EqualComputeOptions& options);
 
 }  // namespace longhaul::scheduler

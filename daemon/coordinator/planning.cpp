@@ -61,7 +61,7 @@ Result<std::vector<wire::NodeInfo>> choose_nodes(const PlanningRequest& request)
   return nodes;
 }
 
-scheduler::CandidateDevice candidate(const wire::Job& job, const wire::NodeInfo& node) {
+scheduler::Candidate candidate(const wire::Job& job, const wire::NodeInfo& node) {
   const auto cuda = std::ranges::find_if(
       node.devices(), [](const auto& device) { return device.name().starts_with("cuda"); });
   const auto& device = cuda == node.devices().end() ? node.devices(0) : *cuda;
@@ -119,7 +119,7 @@ Result<proto::Plan> chosen_plan(const PlanningRequest& request, const proto::Gra
   if (!nodes) return nodes.error();
   const auto& job = request.submission.job();
   const auto& training = job.training();
-  std::vector<scheduler::CandidateDevice> candidates;
+  std::vector<scheduler::Candidate> candidates;
   for (const auto& node : *nodes) candidates.push_back(candidate(job, node));
   // validate_job has passed these names.
   const auto schedule = proto::schedule_kind(job.pipeline().schedule());

@@ -32,9 +32,8 @@ struct Setting {
 
 Plan plan_for(const Graph& graph, const Setting& setting) {
   constexpr std::uint64_t kPlenty = std::numeric_limits<std::uint64_t>::max();
-  const scheduler::CandidateDevice node{"node", "cpu", 1, kPlenty, true};
-  return scheduler::equal_compute(graph,
-                                  std::vector<scheduler::CandidateDevice>(setting.stages, node),
+  const scheduler::Candidate node{"node", "cpu", 1, kPlenty, true};
+  return scheduler::equal_compute(graph, std::vector<scheduler::Candidate>(setting.stages, node),
                                   {.binding = setting.binding,
                                    .schedule = setting.schedule,
                                    .micro_batches = 4,

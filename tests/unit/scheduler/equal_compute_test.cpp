@@ -20,8 +20,8 @@ using proto::Plan;
 
 constexpr std::uint64_t kPlenty = std::numeric_limits<std::uint64_t>::max();
 
-std::vector<CandidateDevice> nodes(std::size_t count, std::uint64_t memory_bytes = kPlenty) {
-  std::vector<CandidateDevice> candidates;
+std::vector<Candidate> nodes(std::size_t count, std::uint64_t memory_bytes = kPlenty) {
+  std::vector<Candidate> candidates;
   for (std::size_t i = 0; i < count; ++i) {
     candidates.push_back({.node = std::string(1, static_cast<char>('a' + i)),
                           .device = "cpu",
@@ -73,7 +73,7 @@ TEST_CASE("equal compute: GPT-2 is cut between blocks, where one tensor crosses"
 }
 
 TEST_CASE("equal compute: the first node with data comes first, the others keep their order") {
-  std::vector<CandidateDevice> candidates = nodes(4);
+  std::vector<Candidate> candidates = nodes(4);
   candidates[0].has_data = candidates[1].has_data = candidates[3].has_data = false;
   const Graph graph = gpt2();
   const auto plan = equal_compute(graph, candidates, options());
@@ -94,8 +94,8 @@ TEST_CASE("equal compute: no node, no data, or more nodes than operators is refu
   CHECK(refusal(equal_compute(graph, nodes(19), options()), kConfiguration) ==
         "19 nodes for a graph of 18 operators; use at most 18 nodes");
   CHECK(equal_compute(graph, nodes(18), options()).has_value());
-  std::vector<CandidateDevice> blind = nodes(2);
-  for (CandidateDevice& candidate : blind) candidate.has_data = false;
+  std::vector<Candidate> blind = nodes(2);
+  for (Candidate& candidate : blind) candidate.has_data = false;
   CHECK(refusal(equal_compute(graph, blind, options()), kConfiguration)
             .find("none of the nodes has the job's data") == 0);
   EqualComputeOptions long_sequence = options();
@@ -106,7 +106,7 @@ TEST_CASE("equal compute: no node, no data, or more nodes than operators is refu
 
 TEST_CASE("equal compute: a stage that does not fit names need, capacity and ways out") {
   const Graph graph = gpt2();
-  std::vector<CandidateDevice> candidates = nodes(2);
+  std::vector<Candidate> candidates = nodes(2);
   candidates[1].memory_bytes = 1 << 20;
   const std::string message =
       refusal(equal_compute(graph, candidates, options()), proto::ErrorKind::kResource);
@@ -129,7 +129,7 @@ TEST_CASE("equal compute: a schedule that holds more than 1f1b is told that 1f1b
     many.micro_batches = 16;
     many.schedule = schedule;
     for (std::size_t s = 0; s < 2; ++s) {
-      std::vector<CandidateDevice> candidates = nodes(2);
+      std::vector<Candidate> candidates = nodes(2);
       candidates[s].memory_bytes = 1 << 20;
       const std::string message =
           refusal(equal_compute(graph, candidates, many), proto::ErrorKind::kResource);
@@ -144,7 +144,7 @@ TEST_CASE("equal compute: what the estimate says fits is exactly what is accepte
   const Graph graph = gpt2();
   const Plan plan = equal_compute(graph, nodes(2), options()).value();
   const auto shapes = proto::infer_shapes(graph, options().binding).value();
-  std::vector<CandidateDevice> candidates = nodes(2);
+  std::vector<Candidate> candidates = nodes(2);
   for (std::uint32_t s = 0; s < 2; ++s) {
     candidates[s].memory_bytes =
         estimate_memory(graph, plan, proto::StageIndex{s}, shapes, {proto::Precision::kFp32})
@@ -160,8 +160,8 @@ TEST_CASE("equal compute: on random DAGs every plan is valid and near the best s
     CAPTURE(seed);
     std::mt19937_64 random(seed);
     const Graph graph = Graph::from_wire(tests::random_graph(seed, 20)).value();
-    std::vector<CandidateDevice> candidates = nodes(1 + random() % 6);
-    for (CandidateDevice& candidate : candidates) candidate.has_data = random() % 2 == 0;
+    std::vector<Candidate> candidates = nodes(1 + random() % 6);
+    for (Candidate& candidate : candidates) candidate.has_data = random() % 2 == 0;
     candidates[random() % candidates.size()].has_data = true;
     const auto plan = equal_compute(graph, candidates, options());
     REQUIRE_MESSAGE(plan.has_value(), plan.error().message);
