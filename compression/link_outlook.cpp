@@ -12,6 +12,7 @@ namespace longhaul::compression {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kDenseBytes = 4.0;       // per entry
 constexpr double kAgainAllowed = 0.9;     // of the budget, for a rung that was too coarse
 constexpr std::size_t kNear = 2;          // places
 constexpr std::uint64_t kFarTrials = 10;  // times the trial age, for rungs that are not near
@@ -78,9 +79,14 @@ bool LinkOutlook::known() const { return goodput_.known() && budget_.known() && 
 
 std::optional<double> LinkOutlook::time_under(std::size_t place, const Rung& forward) const {
   const bool under_mask = options_.backward && shares_mask(forward);
+  if (!goodput_.known()) return std::nullopt;
   const RungCost* const cost = costs_.find(place, under_mask);
-  if (cost == nullptr || !goodput_.known()) return std::nullopt;
   const double share = under_mask ? share_of(forward.density) : 1.0;
+  if (cost == nullptr) {
+    // Nothing is encoded there: no sample is needed to know it.
+    if (rungs_[place] != Rung{}) return std::nullopt;
+    return entries_ * kDenseBytes * share / goodput_.value();
+  }
   const double wire_s = cost->bytes_per_sent * share / goodput_.value();
   return entries_ * (cost->encode_s + wire_s + cost->decode_s);
 }
@@ -122,7 +128,8 @@ std::optional<std::size_t> LinkOutlook::pick(double limit_s) const {
   for (std::size_t place = 0; place < size(); ++place) {
     const auto time = time_s(place);
     if (!time || !allowed(place)) continue;
-    const double bytes = costs_.find(place, masked())->bytes_per_sent;
+    const RungCost* const cost = costs_.find(place, masked());
+    const double bytes = cost == nullptr ? kDenseBytes : cost->bytes_per_sent;
     if (*time >= least_s || bytes >= least_bytes) continue;
     least_s = *time;
     least_bytes = bytes;
