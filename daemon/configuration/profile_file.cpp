@@ -1,4 +1,4 @@
-// JSON is YAML: the tables of the other files read this one too.
+// The tables of the other files read this one too.
 #include "daemon/configuration/profile_file.hpp"
 
 #include "daemon/configuration/tables.hpp"
@@ -119,7 +119,7 @@ const Table<ProfileFile>& profile_table() {
 }
 
 Checked<scheduler::DeviceProfile> load_profile(const std::filesystem::path& file) {
-  auto loaded = load_file<ProfileFile>(file, profile_table(), check);
+  auto loaded = load_file<ProfileFile>(file, profile_table(), check, kJsonFile);
   if (!loaded) return loaded.error();
   return std::move(loaded->profile);
 }

@@ -2,6 +2,7 @@
 // value goes and what it means. Reading, error messages and the reference all come from it.
 #pragma once
 
+#include "daemon/configuration/json_document.hpp"
 #include "daemon/configuration/reading.hpp"
 #include "daemon/configuration/rules.hpp"
 #include "daemon/configuration/yaml_document.hpp"
@@ -136,13 +137,21 @@ class Table : public MappingDescription {
   std::vector<std::function<void(Reading&, const YamlNode&, const std::string&, T&)>> readers_;
 };
 
+// A file's text as a tree, and at most so many bytes of it: parse_yaml or parse_json.
+struct FileFormat {
+  Checked<YamlNode> (*parse)(std::string_view text, const std::string& file) = parse_yaml;
+  std::size_t most_bytes = kMaxYamlBytes;
+};
+inline constexpr FileFormat kJsonFile{.parse = parse_json, .most_bytes = kMaxJsonBytes};
+
 // Reads a whole file into a T; `check` then looks at what must hold between keys.
 template <class T>
 Checked<T> load_file(const std::filesystem::path& file, const Table<T>& table,
-                     const std::function<void(Reading&, T&)>& check) {
-  auto text = read_text(file, kMaxYamlBytes);
+                     const std::function<void(Reading&, T&)>& check,
+                     const FileFormat& format = {}) {
+  auto text = read_text(file, format.most_bytes);
   if (!text) return text.error();
-  const auto root = parse_yaml(*text, file.string());
+  const auto root = format.parse(*text, file.string());
   if (!root) return root.error();
   Reading reading(file);
   T value;
