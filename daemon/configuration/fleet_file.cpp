@@ -32,7 +32,7 @@ const Table<KindConfiguration>& kind_table() {
 const Table<FleetDeviceConfiguration>& fleet_device_table() {
   static const Table<FleetDeviceConfiguration> table{
       "Devices of a host",
-      {{"name", Text{"cpu or cuda:N"}, otherwise("cuda:0"), &FleetDeviceConfiguration::name,
+      {{"name", kDevice, otherwise("cuda:0"), &FleetDeviceConfiguration::name,
         "`cpu`, or the first of `cuda:0`, `cuda:1`, ..."},
        {"count", Integer{1, 1024}, otherwise("1"), &FleetDeviceConfiguration::count,
         "how many there are"},
@@ -41,8 +41,8 @@ const Table<FleetDeviceConfiguration>& fleet_device_table() {
         "of a cpu"},
        {"speed", Real{0.0, 1.0, true}, otherwise("1"), &FleetDeviceConfiguration::speed,
         "the share of its kind's speed that jobs may use"},
-       {"memory_gb", kPositive, required, &FleetDeviceConfiguration::memory_gb,
-        "10^9 bytes that a shard may use"},
+       {"memory_gb", Real{.maximum = 1e6, .above_minimum = true}, required,
+        &FleetDeviceConfiguration::memory_gb, "10^9 bytes that a shard may use"},
        {"price_per_hour", kAmount, otherwise("0"), &FleetDeviceConfiguration::price_per_hour,
         "in any currency"}}};
   return table;

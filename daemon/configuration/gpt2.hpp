@@ -13,7 +13,7 @@ namespace longhaul::daemon {
 struct Gpt2Options {
   // Replaces embd_pdrop, attn_pdrop and resid_pdrop; [0, 1).
   std::optional<double> dropout;
-  std::uint32_t sequence_length = 1;  // n_positions must reach it
+  std::uint32_t sequence_length = 1;         // n_positions must reach it
   std::optional<std::uint32_t> layers = {};  // at most so many of the config's
 };
 

@@ -269,6 +269,14 @@ bool read_items(Reading& reading, const YamlNode& node, const std::string& path,
   return true;
 }
 
+bool is_device(std::string_view text) {
+  if (text == "cpu") return true;
+  if (!text.starts_with("cuda:")) return false;
+  text.remove_prefix(5);
+  return !text.empty() && text.size() <= 3 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
 bool is_name(std::string_view text) {
   const auto fits = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||

@@ -138,6 +138,9 @@ struct ListOf {
 // Names of jobs, nodes, sites and peers: 1 to 128 letters, digits, '.', '_' or '-', not beginning
 // with a '.' or '-'.
 [[nodiscard]] bool is_name(std::string_view text);
+// "cpu", or "cuda:0" and so on.
+[[nodiscard]] bool is_device(std::string_view text);
+inline constexpr Text kDevice{"cpu or cuda:N", is_device};
 inline constexpr Text kName{"a name of at most 128 letters, digits, '.', '_' and '-'", is_name};
 
 }  // namespace longhaul::daemon

@@ -55,19 +55,10 @@ bool is_bound_endpoint(std::string_view text) {
   return is_endpoint(text, true) || is_socket_file(text);
 }
 
-bool is_device(std::string_view text) {
-  if (text == "cpu") return true;
-  if (!text.starts_with("cuda:")) return false;
-  text.remove_prefix(5);
-  return !text.empty() && text.size() <= 3 &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
 constexpr Text kPublicKey{"a public key of 40 characters, in quotes", is_public_key};
 constexpr Text kDialled{"an address like tcp://coordinator.example:7070", is_dialled_endpoint};
 constexpr Text kBound{"an address like tcp://0.0.0.0:7070", is_bound_endpoint};
 constexpr Text kHost{"a host name or an address", is_host};
-constexpr Text kDevice{"cpu or cuda:N", is_device};
 
 const Table<AllowedPeer>& peer_table() {
   static const Table<AllowedPeer> table{

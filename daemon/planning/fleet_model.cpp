@@ -240,11 +240,22 @@ proto::Result<FleetModel> model_of(const FleetConfiguration& configuration) {
   }
   for (const scheduler::FleetDevice& device : model.fleet.devices) {
     const auto profile = model.profiles.find(device.kind);
-    scheduler::Host& host = model.fleet.hosts[device.host];
-    if (device.device == "cpu" && profile != model.profiles.end() && host.busy_speed.empty()) {
-      host.busy_speed = busy_speed(profile->second);
-      host.carry_s_per_byte = profile->second.carry_s_per_byte;
+    if (device.device != "cpu" || profile == model.profiles.end()) continue;
+    const scheduler::DeviceProfile& measured = profile->second;
+    if (device.threads != measured.threads) {
+      return proto::configuration_error(fmt::format(
+          "device cpu of {} has {} threads, and the profile of {} is of {}; measure with "
+          "`longhaul probe --profile JOB.yaml --threads {}`",
+          proto::quoted(device.node), device.threads, proto::quoted(device.kind), measured.threads,
+          device.threads));
     }
+    scheduler::Host& host = model.fleet.hosts[device.host];
+    if (measured.processors > 0.0 && host.processors == kInfinity) {
+      host.processors = measured.processors;
+    }
+    if (!host.busy_speed.empty()) continue;
+    host.busy_speed = busy_speed(measured);
+    host.carry_s_per_byte = measured.carry_s_per_byte;
   }
   if (const auto good = scheduler::check_fleet(model.fleet); !good) return good.error();
   return model;

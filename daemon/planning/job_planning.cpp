@@ -7,9 +7,13 @@
 #include "proto/text.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <functional>
+#include <ranges>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -22,7 +26,7 @@ using scheduler::PlacedPipeline;
 using scheduler::PlannerKind;
 using Mode = proto::CompressionSetting::Mode;
 
-constexpr double kFp32Bits = 32.0;
+constexpr std::string_view kDense = "dense";
 
 // Where nobody measured: bits for each entry of normal numbers, one core of a cloud CPU of 2024.
 struct NominalCodec {
@@ -56,29 +60,37 @@ std::vector<CodecOption> measured_or_nominal(const FleetModel& fleet, double byt
       const auto found =
           std::ranges::find(profile.codecs, nominal.rung, &scheduler::CodecProfile::rung);
       if (found == profile.codecs.end()) continue;
-      bits = found->bits_per_entry;
+      bits = known ? std::max(bits, found->bits_per_entry) : found->bits_per_entry;
       encode_s = known ? std::max(encode_s, found->encode_s_per_entry) : found->encode_s_per_entry;
       decode_s = known ? std::max(decode_s, found->decode_s_per_entry) : found->decode_s_per_entry;
       known = true;
     }
     add(std::string(nominal.rung), bits, encode_s, decode_s);
   }
+  for (const auto& [kind, profile] : fleet.profiles) {
+    for (const scheduler::CodecProfile& codec : profile.codecs) {
+      if (std::ranges::find(codecs, codec.rung, &CodecOption::name) != codecs.end()) continue;
+      add(codec.rung, codec.bits_per_entry, codec.encode_s_per_entry, codec.decode_s_per_entry);
+    }
+  }
+  std::ranges::stable_sort(codecs, std::greater<>(), &CodecOption::ratio);
   return codecs;
 }
 
-std::vector<CodecOption> codecs_of(const wire::Job& job, const FleetModel& fleet,
-                                   proto::Precision precision) {
+proto::Result<std::vector<CodecOption>> codecs_of(const wire::Job& job, const FleetModel& fleet,
+                                                  proto::Precision precision) {
   const auto setting = proto::parse_compression(job.compression()).value();
   const auto bytes_per_entry = static_cast<double>(proto::activation_bytes(precision));
-  const CodecOption dense{.name = "fp32", .ratio = 1.0};
+  const CodecOption dense{.name = std::string(kDense), .ratio = 1.0};
   switch (setting.mode) {
     case Mode::kDense:
-      return {dense};
+      return std::vector{dense};
     case Mode::kUniformTopK:
     case Mode::kAdaTopK:
       // A value of 4 bytes and an index of 8 for each entry that is sent.
-      return {CodecOption{.name = job.compression(),
-                          .ratio = std::min(1.0, 12.0 / bytes_per_entry / setting.ratio)}};
+      return std::vector{
+          CodecOption{.name = job.compression(),
+                      .ratio = std::min(1.0, 12.0 / bytes_per_entry / setting.ratio)}};
     case Mode::kAdaptive:
     case Mode::kFixed:
       break;
@@ -86,7 +98,12 @@ std::vector<CodecOption> codecs_of(const wire::Job& job, const FleetModel& fleet
   auto codecs = measured_or_nominal(fleet, bytes_per_entry);
   if (setting.mode == Mode::kFixed) {
     std::erase_if(codecs, [&](const CodecOption& codec) { return codec.name != setting.rung; });
-    if (codecs.empty()) codecs.push_back(dense);
+    if (codecs.empty()) {
+      return proto::configuration_error(fmt::format(
+          "nothing is known of what the rung {} takes: use one that a profile has, or {}",
+          proto::quoted(setting.rung),
+          fmt::join(kNominalCodecs | std::views::transform(&NominalCodec::rung), ", ")));
+    }
     return codecs;
   }
   codecs.insert(codecs.begin(), dense);
@@ -116,8 +133,8 @@ std::vector<Rival> rivals_of(const PlanningCase& planning, const PlanningOptions
     const std::string name(scheduler::planner_name(kind));
     const auto placed = scheduler::make_plan(planning.problem, kind, options.budget);
     if (!placed) {
-      rivals.push_back({name, scheduler::kUnlimited, scheduler::kUnlimited,
-                        "has no plan that holds: " + placed.error().message});
+      rivals.push_back(
+          {name, scheduler::kUnlimited, scheduler::kUnlimited, placed.error().message});
       continue;
     }
     const auto work = scheduler::work_of(planning.problem, *placed);
@@ -131,6 +148,22 @@ std::vector<Rival> rivals_of(const PlanningCase& planning, const PlanningOptions
   return rivals;
 }
 
+// What each link starts with, where that is not dense.
+void add_links(const scheduler::PlanningProblem& problem, const PlacedPipeline& placed,
+               wire::Plan& plan) {
+  const auto add = [&](std::size_t from, std::size_t to, std::size_t codec) {
+    if (problem.codecs[codec].name == kDense) return;
+    wire::LinkStart& link = *plan.add_links();
+    link.set_from_stage(static_cast<std::uint32_t>(from));
+    link.set_to_stage(static_cast<std::uint32_t>(to));
+    link.set_rung(problem.codecs[codec].name);
+  };
+  for (std::size_t s = 0; s + 1 < placed.stages.size(); ++s) {
+    add(s, s + 1, placed.codecs[s].forward);
+    add(s + 1, s, placed.codecs[s].backward);
+  }
+}
+
 PlannedJob planned(const PlanningCase& planning, const PlacedPipeline& placed,
                    const std::string& planner) {
   const ReportInput input{.problem = planning.problem,
@@ -140,6 +173,7 @@ PlannedJob planned(const PlanningCase& planning, const PlacedPipeline& placed,
   PlannedJob job;
   job.report = report_of(input, placed, planner);
   job.plan = plan_of(input, placed, {}).to_wire(planning.graph);
+  add_links(planning.problem, placed, job.plan);
   job.plan.set_planner(planner);
   job.plan.set_predicted_step_s(job.report.cost.step_s);
   for (std::size_t s = 0; s < placed.stages.size(); ++s) {
@@ -172,15 +206,18 @@ proto::Result<PlanningCase> planning_case(const wire::SubmitJob& submission,
   planning.problem.fleet = fleet.fleet;
   planning.problem.batch = job.training().batch();
   const auto schedule = proto::schedule_kind(job.pipeline().schedule()).value();
-  planning.problem.schedules = {schedule};
-  planning.problem.run_ahead = {job.pipeline().run_ahead()};
+  planning.problem.schedules = {options.given.value_or(schedule)};
+  planning.problem.run_ahead = {options.given ? options.given_run_ahead
+                                              : job.pipeline().run_ahead()};
   if (options.any_schedule) {
     planning.problem.schedules = {proto::ScheduleKind::kGpipe,
                                   proto::ScheduleKind::kOneForwardOneBackward,
                                   proto::ScheduleKind::kZeroBubble};
     planning.problem.run_ahead = {0, 1, 2, 4, 8};
   }
-  planning.problem.codecs = codecs_of(job, fleet, precision);
+  auto codecs = codecs_of(job, fleet, precision);
+  if (!codecs) return codecs.error();
+  planning.problem.codecs = std::move(*codecs);
   planning.problem.objective = options.objective;
   planning.problem.deadline_s = options.deadline_s;
   planning.problem.constraints = options.constraints;
@@ -194,7 +231,7 @@ proto::Result<PlannedJob> plan_with(const PlanningCase& planning, const Planning
       planned(planning, *placed, std::string(scheduler::planner_name(options.planner)));
   if (options.compare) {
     job.report.rivals = rivals_of(planning, options, job.report.cost.step_s);
-    job.report.what_ifs = what_ifs_of(planning.problem, *placed, options.budget);
+    job.report.what_ifs = what_ifs_of(planning.problem, *placed, options.planner, options.budget);
   }
   return job;
 }
@@ -210,6 +247,11 @@ proto::Result<PlannedJob> simulate_plan(const PlanningCase& planning, const wire
   if (workload == planning.problem.workloads.end()) {
     return proto::configuration_error(fmt::format(
         "the plan's micro-batches are of {}, and the job's are not", plan->micro_batch_size));
+  }
+  if (std::uint64_t{plan->micro_batches} * plan->micro_batch_size != planning.problem.batch) {
+    return proto::configuration_error(fmt::format(
+        "the plan's {} micro-batches of {} are no step of {} sequences, which the job has",
+        plan->micro_batches, plan->micro_batch_size, planning.problem.batch));
   }
   placed.workload = static_cast<std::size_t>(workload - planning.problem.workloads.begin());
   std::size_t first = 0;

@@ -5,9 +5,11 @@
 #include "daemon/planning/plan_report.hpp"
 #include "proto/control.pb.h"
 #include "proto/error.hpp"
+#include "proto/pipeline_schedule.hpp"
 #include "scheduler/planners/planning_problem.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,8 @@ struct PlanningOptions {
   scheduler::PlanConstraints constraints;
   std::vector<std::uint32_t> micro_batches;  // sizes to choose among; empty: the job's
   bool any_schedule = false;                 // else the job's
+  std::optional<proto::ScheduleKind> given;  // a plan's, instead of both
+  std::uint32_t given_run_ahead = 0;
   scheduler::PlannerBudget budget;
   bool compare = false;  // with the other planners, and with what would help
 };

@@ -17,6 +17,7 @@ using scheduler::PlanningProblem;
 using scheduler::Simulation;
 
 constexpr double kHiddenShare = 0.01;
+constexpr double kMostlyElsewhere = 0.5;
 // As planners judge.
 constexpr std::uint32_t kSteps = 1;
 
@@ -157,22 +158,28 @@ std::string bottleneck_of(const PlanningProblem& problem, const PlacedPipeline& 
       [](const scheduler::StageOutcome& stage) { return stage.compute_s + stage.decode_s; });
   const auto stage = static_cast<std::size_t>(busiest - outcome.stages.begin());
   const double busy_s = busiest->compute_s + busiest->decode_s;
-  const auto latest =
-      std::ranges::max_element(outcome.transfers, {}, &scheduler::TransferOutcome::late_s);
-  if (latest != outcome.transfers.end() && latest->wire_s > busy_s) {
+  // The busiest, not the one that is waited for the longest: waiting spreads to the stages before.
+  const auto fullest =
+      std::ranges::max_element(outcome.transfers, {}, &scheduler::TransferOutcome::wire_s);
+  if (fullest != outcome.transfers.end() && fullest->wire_s > busy_s) {
     const auto& transfer =
-        work.transfers[static_cast<std::size_t>(latest - outcome.transfers.begin())];
-    return fmt::format(
-        "the link {} -> {} is busy for {} of the step; {} waits {} for it",
-        device_of(problem, placed, transfer.from).node,
-        device_of(problem, placed, transfer.to).node, percent(latest->wire_s / outcome.step_s),
-        device_of(problem, placed, transfer.to).node, percent(latest->late_s / outcome.step_s));
+        work.transfers[static_cast<std::size_t>(fullest - outcome.transfers.begin())];
+    return fmt::format("the link {} -> {} is busy for {} of the step",
+                       device_of(problem, placed, transfer.from).node,
+                       device_of(problem, placed, transfer.to).node,
+                       percent(fullest->wire_s / outcome.step_s));
+  }
+  const double elsewhere = 1.0 - (busy_s + busiest->wait_s) / outcome.step_s;
+  if (elsewhere > kMostlyElsewhere) {
+    return fmt::format("the step's end: tied gradients, agreement and update take {} of it",
+                       percent(elsewhere));
   }
   return fmt::format("stage {} on {} computes for {} of the step", stage,
                      device_of(problem, placed, stage).node, percent(busy_s / outcome.step_s));
 }
 
 std::vector<WhatIf> what_ifs_of(const PlanningProblem& problem, const PlacedPipeline& placed,
+                                scheduler::PlannerKind planner,
                                 const scheduler::PlannerBudget& budget) {
   std::vector<WhatIf> what_ifs;
   PlanningProblem changed = problem;
@@ -199,10 +206,14 @@ std::vector<WhatIf> what_ifs_of(const PlanningProblem& problem, const PlacedPipe
     more.node += "+1";
     scheduler::Host host = changed.fleet.hosts[more.host];
     host.name += "+1";
+    host.machine.clear();
     more.host = changed.fleet.hosts.size();
     changed.fleet.hosts.push_back(host);
     changed.fleet.devices.push_back(more);
-    const auto plan = scheduler::make_plan(changed, scheduler::PlannerKind::kAuto, budget);
+    if (problem.constraints.devices > 0) {
+      changed.constraints.devices = problem.constraints.devices + 1;
+    }
+    const auto plan = scheduler::make_plan(changed, planner, budget);
     if (!plan) continue;
     what_ifs.push_back(
         {fmt::format("one more {} at {}", more.kind, problem.fleet.sites[host.site].name),

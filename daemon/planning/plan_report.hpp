@@ -95,10 +95,11 @@ struct ReportInput {
                                         const scheduler::PipelineWork& work,
                                         const scheduler::Simulation& outcome);
 
-// The same plan with each link's path twice as fast, and a new plan with one more device of each
-// kind that is used, beside its like.
+// The same plan with each link's path twice as fast, and a new plan of the same planner
+// with one more device of each kind that is used, beside its like.
 [[nodiscard]] std::vector<WhatIf> what_ifs_of(const scheduler::PlanningProblem& problem,
                                               const scheduler::PlacedPipeline& placed,
+                                              scheduler::PlannerKind planner,
                                               const scheduler::PlannerBudget& budget);
 
 }  // namespace longhaul::daemon

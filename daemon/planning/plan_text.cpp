@@ -122,6 +122,10 @@ std::string plan_text(const PlanReport& report) {
   if (const std::string links = links_text(report); !links.empty()) text += "\n" + links;
   text += fmt::format("\nbottleneck: {}\n", report.bottleneck);
   for (const Rival& rival : report.rivals) {
+    if (rival.step_s == scheduler::kUnlimited) {
+      text += fmt::format("{}: no plan: {}\n", rival.planner, rival.why);
+      continue;
+    }
     text += fmt::format("{}: {:.3g} s a step ({:+.1f} %): {}\n", rival.planner, rival.step_s,
                         100.0 * (rival.step_s / report.cost.step_s - 1.0), rival.why);
   }
@@ -153,7 +157,9 @@ std::string plan_json(const PlanReport& report) {
   for (const LinkRow& row : report.links) json["links"].push_back(link_json(report, row));
   for (const Rival& rival : report.rivals) {
     json["rivals"].push_back(
-        {{"planner", rival.planner}, {"step_s", rival.step_s}, {"why", rival.why}});
+        {{"planner", rival.planner},
+         {"step_s", rival.step_s == scheduler::kUnlimited ? Json(nullptr) : Json(rival.step_s)},
+         {"why", rival.why}});
   }
   for (const WhatIf& what_if : report.what_ifs) {
     json["what_if"].push_back({{"change", what_if.change}, {"step_s", what_if.step_s}});

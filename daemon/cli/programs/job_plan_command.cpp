@@ -4,15 +4,16 @@
 #include "daemon/cli/programs/commands.hpp"
 #include "daemon/cli/programs/exit_code.hpp"
 #include "daemon/cli/programs/submission.hpp"
-#include "daemon/configuration/profile_file.hpp"
 #include "daemon/planning/job_planning.hpp"
 #include "daemon/planning/plan_page.hpp"
 #include "daemon/planning/plan_text.hpp"
+#include "proto/pipeline_schedule.hpp"
 #include "proto/plan.hpp"
 #include "proto/text.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <iostream>
@@ -42,6 +43,9 @@ proto::Result<PlanningOptions> planning_options(const JobPlanOptions& options) {
     if (options.objective == name) planning.objective = objective;
   }
   if (options.deadline_s > 0.0) planning.deadline_s = options.deadline_s;
+  if (options.deadline_s > 0.0 && planning.objective != Objective::kCostUnderDeadline) {
+    return proto::configuration_error("--deadline needs --objective cost-under-deadline");
+  }
   if (planning.objective == Objective::kCostUnderDeadline && options.deadline_s <= 0.0) {
     return proto::configuration_error("--objective cost-under-deadline needs --deadline SECONDS");
   }
@@ -61,10 +65,9 @@ proto::Result<PlanningOptions> planning_options(const JobPlanOptions& options) {
     const auto [known, fresh] =
         planning.constraints.pins.emplace(pin.substr(0, equals), pin.substr(equals + 1));
     if (!fresh && known->second != pin.substr(equals + 1)) {
-      return proto::configuration_error(fmt::format("operator {} is pinned to {} and to {}",
-                                                    proto::quoted(known->first),
-                                                    proto::quoted(known->second),
-                                                    proto::quoted(pin.substr(equals + 1))));
+      return proto::configuration_error(
+          fmt::format("operator {} is pinned to {} and to {}", proto::quoted(known->first),
+                      proto::quoted(known->second), proto::quoted(pin.substr(equals + 1))));
     }
   }
   return planning;
@@ -72,11 +75,14 @@ proto::Result<PlanningOptions> planning_options(const JobPlanOptions& options) {
 
 // Empty after it printed what is wrong.
 std::optional<FleetModel> load_fleet(const JobPlanOptions& options, int& code) {
-  const auto configuration = load_fleet_configuration(options.fleet);
+  auto configuration = load_fleet_configuration(options.fleet);
   if (!configuration) {
     std::cerr << to_string(configuration.error()) << '\n';
     code = kUsage;
     return std::nullopt;
+  }
+  if (!options.profile.empty()) {
+    for (KindConfiguration& kind : configuration->kinds) kind.profile = options.profile;
   }
   auto fleet = model_of(*configuration);
   if (!fleet) {
@@ -86,12 +92,19 @@ std::optional<FleetModel> load_fleet(const JobPlanOptions& options, int& code) {
   return std::move(*fleet);
 }
 
+// A plan that is given has chosen sizes and schedule.
+void take_choices(const wire::Plan& plan, PlanningOptions& options) {
+  options.micro_batches = {plan.micro_batch_size()};
+  options.given = proto::schedule_kind(plan.schedule());
+  options.given_run_ahead = plan.run_ahead();
+}
+
 int write(const std::filesystem::path& file, const std::string& text) {
   std::ofstream out(file);
   out << text;
   if (out.flush()) return kDone;
-  return fail(kLonghaul, {proto::ErrorKind::kResource,
-                          fmt::format("{}: cannot be written", file.string())});
+  return fail(kLonghaul,
+              {proto::ErrorKind::kResource, fmt::format("{}: cannot be written", file.string())});
 }
 
 int print(const PlannedJob& planned, const JobPlanOptions& options, bool json) {
@@ -130,6 +143,7 @@ void add_job_plan_options(CLI::App& command, JobPlanOptions& options) {
       ->capture_default_str()
       ->check(CLI::IsMember(objectives));
   command.add_option("--deadline", options.deadline_s, "seconds that a step may take at most")
+      ->check(CLI::Range(1e-6, 1e9))
       ->type_name("SECONDS");
   command.add_option("--seconds", options.seconds, "that auto may search")->capture_default_str();
   command.add_option("--use", options.devices, "devices to use exactly; 0: as many as serve")
@@ -158,7 +172,7 @@ void add_simulate_options(CLI::App& command, JobPlanOptions& options) {
 }
 
 int plan_job_file(const JobPlanOptions& options, bool json) {
-  const auto planning = planning_options(options);
+  auto planning = planning_options(options);
   if (!planning) return fail(kLonghaul, planning.error());
   SubmissionOptions files;
   files.job = options.job;
@@ -166,18 +180,14 @@ int plan_job_file(const JobPlanOptions& options, bool json) {
   const auto submission = load_submission(files);
   if (!submission) return kUsage;
   int code = kDone;
-  auto fleet = load_fleet(options, code);
+  const auto fleet = load_fleet(options, code);
   if (!fleet) return code;
-  if (!options.profile.empty()) {
-    const auto profile = load_profile(options.profile);
-    if (!profile) {
-      std::cerr << to_string(profile.error()) << '\n';
-      return kUsage;
-    }
-    for (KindConfiguration& kind : fleet->kinds) {
-      kind.profile = options.profile;
-      fleet->profiles.insert_or_assign(kind.name, *profile);
-    }
+  if (submission->has_plan()) take_choices(submission->plan(), *planning);
+  for (const std::string& node : options.exclude) {
+    const auto& devices = fleet->fleet.devices;
+    if (std::ranges::find(devices, node, &scheduler::FleetDevice::node) != devices.end()) continue;
+    return fail(kLonghaul, proto::configuration_error(fmt::format(
+                               "--exclude: the fleet has no node {}", proto::quoted(node))));
   }
   const auto problem = planning_case(*submission, *fleet, *planning);
   if (!problem) return fail(kLonghaul, problem.error());
