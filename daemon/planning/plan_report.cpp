@@ -16,7 +16,6 @@ using scheduler::PlacedPipeline;
 using scheduler::PlanningProblem;
 using scheduler::Simulation;
 
-constexpr double kHiddenShare = 0.01;
 constexpr double kMostlyElsewhere = 0.5;
 // As planners judge.
 constexpr std::uint32_t kSteps = 1;
@@ -51,7 +50,8 @@ StageRow stage_row(const ReportInput& input, const PlacedPipeline& placed, const
 }
 
 LinkRow link_row(const PlanningProblem& problem, const PlacedPipeline& placed,
-                 const scheduler::PipelineWork& work, const Simulation& outcome, std::size_t t) {
+                 const scheduler::PipelineWork& work, const Simulation& outcome, double busiest_s,
+                 std::size_t t) {
   const scheduler::TransferWork& transfer = work.transfers[t];
   const auto& codecs = placed.codecs[std::min(transfer.from, transfer.to)];
   const scheduler::CodecOption& codec =
@@ -67,8 +67,7 @@ LinkRow link_row(const PlanningProblem& problem, const PlacedPipeline& placed,
   row.transfer_s = transfer.encode_s + transfer.decode_s + path.delay_s + path.per_message_s +
                    row.bytes / path.bytes_per_s;
   row.late_s = outcome.transfers[t].late_s;
-  // Filling and emptying the pipeline waits for one message of each link, whatever one does.
-  row.hidden = row.late_s - row.transfer_s < kHiddenShare * outcome.step_s;
+  row.hidden = outcome.transfers[t].wire_s <= busiest_s;
   return row;
 }
 
@@ -143,9 +142,11 @@ PlanReport report_of(const ReportInput& input, const PlacedPipeline& placed,
   for (std::size_t s = 0; s < placed.stages.size(); ++s) {
     report.stages.push_back(stage_row(input, placed, plan, shapes, work, report.simulation, s));
   }
+  const double busiest_s =
+      std::ranges::max(report.simulation.stages, {}, &scheduler::StageOutcome::compute_s).compute_s;
   for (std::size_t t = 0; t < work.transfers.size(); ++t) {
     report.transfers.emplace_back(work.transfers[t].from, work.transfers[t].to);
-    report.links.push_back(link_row(problem, placed, work, report.simulation, t));
+    report.links.push_back(link_row(problem, placed, work, report.simulation, busiest_s, t));
   }
   report.bottleneck = bottleneck_of(problem, placed, work, report.simulation);
   return report;

@@ -41,7 +41,7 @@ struct LinkRow {
   std::string codec;
   double transfer_s = 0.0;  // encoding, wire, delay and decoding of one message alone
   double late_s = 0.0;      // per step, that its receiver waits for it
-  bool hidden = false;      // late for less than 1 % of the step, but for filling the pipeline
+  bool hidden = false;      // it is busy for less of the step than the busiest stage computes
 };
 
 struct Rival {
