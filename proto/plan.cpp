@@ -217,6 +217,18 @@ wire::Plan Plan::to_wire(const Graph& graph) const {
   return out;
 }
 
+Plan whole_graph_plan(const Graph& graph, std::uint32_t micro_batch_size) {
+  Stage stage{.node = {}, .device = "cpu", .threads = 1, .operators = {}, .has_data = true};
+  for (std::uint32_t i = 0; i < graph.operators.size(); ++i) {
+    stage.operators.push_back(OperatorIndex{i});
+  }
+  Plan plan;
+  plan.stages.push_back(std::move(stage));
+  plan.micro_batches = 1;
+  plan.micro_batch_size = micro_batch_size;
+  return plan;
+}
+
 Result<wire::Plan> parse_plan_json(std::string_view json) {
   wire::Plan plan;
   if (auto parsed = parse_message_json(json, "a plan", plan); !parsed) return parsed.error();

@@ -50,6 +50,9 @@ struct Plan {
   [[nodiscard]] wire::Plan to_wire(const Graph& graph) const;
 };
 
+// The whole graph as one stage of a cpu that has the data: for one process alone.
+[[nodiscard]] Plan whole_graph_plan(const Graph& graph, std::uint32_t micro_batch_size);
+
 // A plan's file: Protobuf JSON of wire::Plan, at most 64 MiB.
 [[nodiscard]] Result<wire::Plan> parse_plan_json(std::string_view json);
 [[nodiscard]] std::string plan_json(const wire::Plan& plan);

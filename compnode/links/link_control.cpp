@@ -49,16 +49,6 @@ void add(std::vector<RungSample>& samples, const RungSample& sample) {
   same->distortion.squares += sample.distortion.squares;
 }
 
-}  // namespace
-
-proto::Result<void> check_setting(const proto::CompressionSetting& setting) {
-  const auto rung = fixed_rung(setting);
-  if (!rung) return rung.error();
-  return {};
-}
-
-namespace {
-
 // The place of the rung with which the plan starts a link.
 std::optional<std::size_t> planned_start(const proto::Plan& plan, const BoundaryLink& link,
                                          const compression::PolicyOptions& policy) {
@@ -78,6 +68,12 @@ std::optional<std::size_t> planned_start(const proto::Plan& plan, const Boundary
 }
 
 }  // namespace
+
+proto::Result<void> check_setting(const proto::CompressionSetting& setting) {
+  const auto rung = fixed_rung(setting);
+  if (!rung) return rung.error();
+  return {};
+}
 
 LinkControl::LinkControl(std::vector<BoundaryLink> links, const proto::Plan& plan, Options options)
     : options_(std::move(options)) {

@@ -37,7 +37,7 @@ class WholeModel {
   WholeModel(const proto::Graph& graph, const MeasureOptions& options)
       : graph_(graph),
         options_(options),
-        plan_(single_stage(graph, options)),
+        plan_(proto::whole_graph_plan(graph, static_cast<std::uint32_t>(options.binding.batch))),
         parameters_(graph, plan_, {}, {options.device, type_of(options.precision), true}),
         shard_(graph, plan_, {}, parameters_, type_of(options.precision)),
         optimizer_(parameters_, settings()) {
@@ -76,20 +76,6 @@ class WholeModel {
  private:
   static at::ScalarType type_of(proto::Precision precision) {
     return precision == proto::Precision::kBf16 ? at::kBFloat16 : at::kFloat;
-  }
-
-  static proto::Plan single_stage(const proto::Graph& graph, const MeasureOptions& options) {
-    proto::Plan plan;
-    proto::Stage stage;
-    stage.device = options.device.str();
-    stage.has_data = true;
-    for (std::uint32_t i = 0; i < graph.operators.size(); ++i) {
-      stage.operators.push_back(proto::OperatorIndex{i});
-    }
-    plan.stages = {stage};
-    plan.micro_batches = 1;
-    plan.micro_batch_size = static_cast<std::uint32_t>(options.binding.batch);
-    return plan;
   }
 
   static wire::Optimizer settings() {

@@ -18,9 +18,6 @@
 #include <thread>
 
 namespace longhaul::compnode {
-namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string cpu_model() {
   std::ifstream file("/proc/cpuinfo");
@@ -29,6 +26,10 @@ std::string cpu_model() {
   }
   return "cpu";
 }
+
+namespace {
+
+using Json = nlohmann::ordered_json;
 
 // The best of a few products of square matrices, in GFLOP/s.
 double matrix_rate(at::ScalarType type) {

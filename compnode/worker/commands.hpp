@@ -1,7 +1,12 @@
 // The worker's one-shot commands; each returns an exit code and writes one-line errors.
 #pragma once
 
+#include <string>
+
 namespace longhaul::compnode {
+
+// As the system names this host's processor.
+[[nodiscard]] std::string cpu_model();
 
 // wire::SubmitJob on standard input; every error one line on standard error; 0 or 2.
 [[nodiscard]] int preflight_command();

@@ -17,20 +17,6 @@
 namespace longhaul::compnode {
 namespace {
 
-// The whole graph as one stage on the CPU.
-proto::Plan single_stage(const proto::Graph& graph) {
-  proto::Plan plan;
-  proto::Stage stage;
-  stage.device = "cpu";
-  stage.has_data = true;
-  for (std::uint32_t i = 0; i < graph.operators.size(); ++i) {
-    stage.operators.push_back(proto::OperatorIndex{i});
-  }
-  plan.stages = {stage};
-  plan.micro_batches = plan.micro_batch_size = 1;
-  return plan;
-}
-
 void load(ParameterStore& parameters, const ModelWeights& weights) {
   for (StageParameter& entry : parameters.parameters()) {
     parameters.fill(entry.index, [&](std::span<float> values) {
@@ -89,7 +75,7 @@ int generate_command() {
   }
   const Tokenizer tokenizer = Tokenizer::load(request.folder()).value();
   const ModelWeights weights = ModelWeights::open(request.folder(), graph).value();
-  const proto::Plan plan = single_stage(graph);
+  const proto::Plan plan = proto::whole_graph_plan(graph, 1);
   ParameterStore parameters(graph, plan, proto::StageIndex{0}, {at::kCPU, at::kFloat, false});
   load(parameters, weights);
   Shard shard(graph, plan, proto::StageIndex{0}, parameters, at::kFloat);

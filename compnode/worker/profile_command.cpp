@@ -9,10 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <map>
 #include <string>
@@ -33,11 +30,7 @@ std::string device_description(const std::string& device) {
   for (const CudaDevice& cuda : cuda_devices()) {
     if (cuda.name == device) return cuda.description;
   }
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  }
-  return "cpu";
+  return cpu_model();
 }
 
 std::vector<proto::Graph> graphs_of(const wire::ProfileRequest& request) {

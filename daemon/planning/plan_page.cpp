@@ -20,7 +20,7 @@ constexpr double kLinkHeight = 9.0;
 constexpr double kGap = 6.0;
 constexpr double kTop = 34.0;
 constexpr double kMemoryWidth = 640.0;
-// Narrower rectangles are drawn into one: no more of them than pixels.
+// Narrower ones could not be seen.
 constexpr double kLeastWidth = 0.4;
 
 struct Series {

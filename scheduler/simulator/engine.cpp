@@ -64,7 +64,7 @@ Simulation Engine::run() {
     events_.pop();
     now_s_ = std::max(now_s_, event.at_s);
     if (!event.resource) {
-      on_done(event.job, 0);
+      on_done(event.job);
       continue;
     }
     Resource& resource = resources_[*event.resource];
@@ -75,7 +75,7 @@ Simulation Engine::run() {
     reschedule(*event.resource);
     const Job job = jobs_[next->job];
     free_jobs_.push_back(next->job);
-    on_done(job, next->job);
+    on_done(job);
   }
   result_.stuck = running_ > 0;
   double before_s = 0.0;
@@ -124,7 +124,7 @@ void Engine::reschedule(std::size_t resource) {
 
 std::size_t Engine::path_resource(std::size_t path) const { return work_.hosts.size() + path; }
 
-void Engine::on_done(const Job& job, std::uint64_t) {
+void Engine::on_done(const Job& job) {
   switch (job.kind) {
     case JobKind::kDecode:
       stages_[job.index].outcome.decode_s += now_s_ - stages_[job.index].job_start_s;

@@ -107,7 +107,7 @@ class Engine {
   std::uint64_t start_job(std::size_t resource, Job job, double work, double most);
   void reschedule(std::size_t resource);
   [[nodiscard]] std::size_t path_resource(std::size_t path) const;
-  void on_done(const Job& job, std::uint64_t id);
+  void on_done(const Job& job);
 
   void start_step(std::size_t stage);
   void proceed(std::size_t stage);

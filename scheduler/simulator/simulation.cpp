@@ -4,8 +4,6 @@
 #include "proto/assert.hpp"
 #include "scheduler/simulator/engine.hpp"
 
-#include <algorithm>
-
 namespace longhaul::scheduler {
 
 Simulation simulate(const PipelineWork& work, const SimulationOptions& options) {
