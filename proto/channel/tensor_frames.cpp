@@ -90,13 +90,42 @@ std::optional<IncomingFrames> receive_frames(zmq::socket_ref socket, bool from_r
     frames.public_key = verified_key(frame);
     frames.descriptor = zmq_msg_get(frame.handle(), ZMQ_SRCFD);
   }
-  const bool has_piece = frame.more();
+  bool more = frame.more();
   frames.frame = std::make_shared<zmq::message_t>(std::move(frame));
-  if (!has_piece) return frames;
-  frames.piece = std::make_shared<zmq::message_t>();
-  if (!receive_frame(socket, *frames.piece)) return frames;
-  frames.more = drop_rest_of_message(socket, *frames.piece);
+  while (more && frames.pieces.size() < kMaxFragmentsTogether) {
+    auto piece = std::make_shared<zmq::message_t>();
+    if (!receive_frame(socket, *piece)) return frames;
+    more = piece->more();
+    frames.pieces.push_back(std::move(piece));
+  }
+  if (more) frames.more = drop_rest_of_message(socket, *frames.pieces.back());
   return frames;
+}
+
+Result<DecodedFrames> decode_frames(const IncomingFrames& frames) {
+  const auto parts = parts_of({frames.frame->data<std::byte>(), frames.frame->size()});
+  if (parts.has_error()) return parts.error();
+  auto frame = link_frame_from_wire(parts.value().link_frame);
+  if (frame.has_error()) return frame.error();
+  DecodedFrames received{.frame = std::move(frame).value(), .pieces = {}};
+  const auto fragments = static_cast<std::size_t>(received.frame.fragments().fragments_size());
+  if (received.frame.has_fragments() && fragments == 0) {
+    return Error{ErrorKind::kInternal, "tensor header refused: no fragments"};
+  }
+  const std::span<const std::byte> inside = parts.value().piece;
+  if (frames.pieces.empty() && fragments == 1) {
+    received.pieces.push_back({inside, frames.frame});
+    return received;
+  }
+  if (!inside.empty() || frames.pieces.size() != fragments) {
+    return Error{ErrorKind::kInternal,
+                 fmt::format("tensor header refused: {} fragments in {} frames{}", fragments,
+                             frames.pieces.size(), inside.empty() ? "" : " and one inside")};
+  }
+  for (const auto& piece : frames.pieces) {
+    received.pieces.push_back({{piece->data<std::byte>(), piece->size()}, piece});
+  }
+  return received;
 }
 
 // What came back, latest last. Sizes recur: a boundary's tensor has the same shape every time.

@@ -1,4 +1,4 @@
-// What ZeroMQ carries between two workers: a LinkFrame, and the bytes of a fragment beside it.
+// What ZeroMQ carries between two workers: a LinkFrame, and the bytes of fragments beside it.
 // A payload goes out in pieces without a copy. In pieces, because ZeroMQ encrypts, sends and
 // decrypts a frame only as a whole: while one is on the wire the next is encrypted and the last
 // decrypted, so that a large message arrives in about half the time; because pieces can take
@@ -14,15 +14,18 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <zmq.hpp>
 
 namespace longhaul::proto {
 
 inline constexpr std::size_t kMaxFragmentBytes = 1u << 20;
-// A fragment up to this size travels in the LinkFrame's own ZeroMQ frame: copying it costs less
-// than a second frame does. Frame: length of the LinkFrame (4 bytes, little endian), LinkFrame,
-// zeros up to a multiple of 16, fragment.
+// Messages that wait go out together, in one ZeroMQ message: the receiver is woken once for all.
+inline constexpr int kMaxFragmentsTogether = 64;
+// A single fragment up to this size travels in the LinkFrame's own ZeroMQ frame: copying it costs
+// less than a second frame does. Frame: length of the LinkFrame (4 bytes, little endian),
+// LinkFrame, zeros up to a multiple of 16, fragment.
 inline constexpr std::size_t kMaxInlineBytes = 128u << 10;
 // A message counts for this much more than its payload, so that empty ones count too.
 inline constexpr std::uint64_t kMessageOverheadBytes = 512;
@@ -49,16 +52,24 @@ struct FrameParts {
 [[nodiscard]] Result<void> check_tensor_header(const wire::TensorHeader& header);
 
 struct IncomingFrames {
-  std::string routing_id;                 // of a ROUTER's peer
-  std::string public_key;                 // of a ROUTER's peer, as CURVE proved it
-  int descriptor = -1;                    // of the connection
-  std::shared_ptr<zmq::message_t> frame;  // null: no message of ours
-  std::shared_ptr<zmq::message_t> piece;  // null: there was no second frame
-  bool more = false;                      // there was more than that: no message of ours
+  std::string routing_id;                               // of a ROUTER's peer
+  std::string public_key;                               // of a ROUTER's peer, as CURVE proved it
+  int descriptor = -1;                                  // of the connection
+  std::shared_ptr<zmq::message_t> frame;                // null: no message of ours
+  std::vector<std::shared_ptr<zmq::message_t>> pieces;  // the frames after it
+  bool more = false;                                    // there were too many: no message of ours
 };
 // Empty if nothing waits.
 [[nodiscard]] std::optional<IncomingFrames> receive_frames(zmq::socket_ref socket,
                                                            bool from_router);
+
+struct DecodedFrames {
+  wire::LinkFrame frame;
+  std::vector<Payload> pieces;  // one for each fragment; they keep ZeroMQ's frames
+};
+// Requires frames.frame. What link_frame_from_wire() checks, and that there are as many pieces as
+// fragments.
+[[nodiscard]] Result<DecodedFrames> decode_frames(const IncomingFrames& frames);
 
 // Memory of payloads that arrived in fragments, used again when they are gone: the system would
 // take it back and clear it page by page for every message.

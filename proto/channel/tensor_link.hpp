@@ -68,6 +68,7 @@ struct TensorLink {
   std::uint64_t next_sequence = 0;
   std::uint64_t bytes_sent = 0;
   std::vector<LaneConnection> lanes;
+  bool pumps_later = false;  // a pump is scheduled
   std::uint32_t losses = 0;  // of connections
   std::uint64_t session;
   std::optional<std::uint64_t> their_session;

@@ -63,7 +63,7 @@ class TensorReceiver {
   }
 
  private:
-  static constexpr std::uint64_t kUrgentBytes = 512u << 10;
+  static constexpr std::uint64_t kUrgentBytes = 2u << 20;
 
   struct Assembly {
     std::optional<wire::TensorHeader> header;

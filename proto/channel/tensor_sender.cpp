@@ -40,6 +40,7 @@ constexpr std::int64_t kShortRoundTripUs = 5'000;
 
 void TensorSender::push(wire::TensorHeader header, Payload payload) {
   bytes_waiting_ += payload.bytes.size();
+  unsent_bytes_ += payload.bytes.size();
   waiting_.push_back(std::make_shared<Message>(Message{std::move(header), std::move(payload), 0}));
 }
 
@@ -93,8 +94,9 @@ TensorSender::Lane* TensorSender::best_lane(std::uint32_t& number) {
   return best;
 }
 
-std::optional<TensorSender::Piece> TensorSender::next_piece() {
+std::optional<TensorSender::Piece> TensorSender::next_piece(std::uint64_t at_most) {
   if (!again_.empty()) {
+    if (again_.front().bytes > at_most) return std::nullopt;
     Piece piece = std::move(again_.front());
     again_.pop_front();
     return piece;
@@ -102,6 +104,7 @@ std::optional<TensorSender::Piece> TensorSender::next_piece() {
   if (waiting_.empty()) return std::nullopt;
   const std::shared_ptr<Message>& message = waiting_.front();
   const std::uint64_t size = message->payload.bytes.size();
+  if (std::min(piece_bytes(), size - message->next_offset) > at_most) return std::nullopt;
   if (message->next_offset == 0) {
     // A message that is begun is finished, however large: the receiver said it takes this much
     // beyond what it has used, and one more.
@@ -118,35 +121,53 @@ std::optional<TensorSender::Piece> TensorSender::next_piece() {
       left <= whole + whole / 2 ? std::min<std::uint64_t>(left, kMaxFragmentBytes) : whole;
   piece.checksum = checksum(message->payload.bytes.subspan(piece.offset, piece.bytes));
   message->next_offset += piece.bytes;
+  unsent_bytes_ -= piece.bytes;
   if (message->next_offset == size) waiting_.pop_front();
   return piece;
+}
+
+wire::Fragment TensorSender::header_of(const Piece& piece) {
+  wire::Fragment header;
+  const Message& message = *piece.message;
+  header.set_sequence(message.header.sequence());
+  header.set_payload_bytes(message.payload.bytes.size());
+  header.set_offset(piece.offset);
+  header.set_checksum(piece.checksum);
+  header.set_repeated_(piece.sent_us != 0);
+  if (piece.offset == 0) *header.mutable_header() = message.header;
+  return header;
 }
 
 void TensorSender::pump(std::int64_t now_us, const Put& put) {
   const std::uint64_t limit = window();
   while (in_flight_ < limit) {
-    std::uint32_t number = 0;
-    Lane* lane = best_lane(number);
+    OutgoingFragments together;
+    Lane* lane = best_lane(together.lane);
     if (lane == nullptr) return;
-    std::optional<Piece> piece = next_piece();
+    // Together they are not more than one piece of a large message.
+    std::uint64_t room = std::max(piece_bytes(), std::uint64_t{kMaxFragmentBytes});
+    std::optional<Piece> piece = next_piece(room);
     if (!piece) return;
-    OutgoingFragment fragment;
-    fragment.lane = number;
-    const Message& message = *piece->message;
-    fragment.header.set_sequence(message.header.sequence());
-    fragment.header.set_payload_bytes(message.payload.bytes.size());
-    fragment.header.set_offset(piece->offset);
-    fragment.header.set_checksum(piece->checksum);
-    fragment.header.set_repeated_(piece->sent_us != 0);
-    if (piece->offset == 0) *fragment.header.mutable_header() = message.header;
-    fragment.piece = {message.payload.bytes.subspan(piece->offset, piece->bytes),
-                      message.payload.owner};
-    piece->sent_us = now_us;
-    // Counted with an overhead, so that empty messages, too, keep to the window.
-    lane->in_flight += piece->bytes + kMessageOverheadBytes;
-    in_flight_ += piece->bytes + kMessageOverheadBytes;
-    lane->pieces.push_back(std::move(*piece));
-    if (!put(std::move(fragment))) lane_down(number);
+    room = piece_bytes();
+    for (; piece; piece = next_piece(room)) {
+      *together.headers.add_fragments() = header_of(*piece);
+      const Payload& payload = piece->message->payload;
+      together.pieces.push_back(
+          {payload.bytes.subspan(piece->offset, piece->bytes), payload.owner});
+      piece->sent_us = now_us;
+      // Counted with an overhead, so that empty messages, too, keep to the window.
+      const std::uint64_t counted = piece->bytes + kMessageOverheadBytes;
+      lane->in_flight += counted;
+      in_flight_ += counted;
+      room -= std::min(room, counted);
+      lane->pieces.push_back(std::move(*piece));
+      if (room == 0 || in_flight_ >= limit ||
+          together.headers.fragments_size() == kMaxFragmentsTogether) {
+        break;
+      }
+    }
+    const std::uint32_t number = together.lane;
+    if (!put(std::move(together))) lane_down(number);
   }
 }
 

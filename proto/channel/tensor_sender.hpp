@@ -17,17 +17,17 @@
 
 namespace longhaul::proto {
 
-// A piece of a payload to put on the wire.
-struct OutgoingFragment {
+// Pieces of payloads to put on the wire together.
+struct OutgoingFragments {
   std::uint32_t lane = 0;
-  wire::Fragment header;
-  Payload piece;  // its owner keeps the whole payload
+  wire::Fragments headers;
+  std::vector<Payload> pieces;  // one for each header; their owners keep the whole payloads
 };
 
 class TensorSender {
  public:
-  // Puts a fragment on a lane's connection; false: it has none.
-  using Put = std::function<bool(OutgoingFragment)>;
+  // Puts fragments on a lane's connection; false: it has none.
+  using Put = std::function<bool(OutgoingFragments)>;
 
   explicit TensorSender(std::uint32_t max_lanes) : max_lanes_(max_lanes), lanes_(max_lanes + 1) {}
 
@@ -40,6 +40,8 @@ class TensorSender {
   // What was on its way there goes out anew, on whichever lane comes first.
   void lane_down(std::uint32_t lane);
 
+  // Enough waits to go out together: no need to wait for more.
+  [[nodiscard]] bool has_plenty() const { return unsent_bytes_ >= piece_bytes(); }
   // Sends what window and credit let through.
   void pump(std::int64_t now_us, const Put& put);
   // Removes what was received, measures, grants credit. False: the peer claims what it cannot have.
@@ -87,7 +89,8 @@ class TensorSender {
   [[nodiscard]] std::uint64_t window() const;
   [[nodiscard]] std::uint64_t piece_bytes() const;
   [[nodiscard]] Lane* best_lane(std::uint32_t& number);
-  [[nodiscard]] std::optional<Piece> next_piece();
+  [[nodiscard]] std::optional<Piece> next_piece(std::uint64_t at_most);
+  [[nodiscard]] static wire::Fragment header_of(const Piece& piece);
   [[nodiscard]] bool saturated() const { return !waiting_.empty() || !again_.empty(); }
 
   std::uint32_t max_lanes_;
@@ -95,7 +98,8 @@ class TensorSender {
   std::deque<std::shared_ptr<Message>> waiting_;  // the first may be half on its way
   std::deque<Piece> again_;                       // lost with a connection, or never taken by it
   std::uint64_t in_flight_ = 0;
-  std::uint64_t bytes_waiting_ = 0;
+  std::uint64_t unsent_bytes_ = 0;   // of waiting_
+  std::uint64_t bytes_waiting_ = 0;  // these, and what is on its way
   std::uint64_t acknowledged_bytes_ = 0;
   std::uint64_t credit_ = 0;
   std::uint64_t begun_bytes_ = 0;  // of messages begun, with their overhead

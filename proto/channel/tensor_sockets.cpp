@@ -26,28 +26,6 @@ std::string listening_address(const std::string& host) {
   return bare_ipv6 ? fmt::format("tcp://[{}]:*", host) : fmt::format("tcp://{}:*", host);
 }
 
-struct Received {
-  wire::LinkFrame frame;
-  Payload piece;  // keeps ZeroMQ's frame
-};
-
-Result<Received> decode(const IncomingFrames& frames) {
-  const auto parts = parts_of({frames.frame->data<std::byte>(), frames.frame->size()});
-  if (parts.has_error()) return parts.error();
-  auto frame = link_frame_from_wire(parts.value().link_frame);
-  if (frame.has_error()) return frame.error();
-  Received received{.frame = std::move(frame).value(), .piece = {}};
-  if (frames.piece) {
-    if (!parts.value().piece.empty()) {
-      return Error{ErrorKind::kInternal, "tensor header refused: a fragment inside and one beside"};
-    }
-    received.piece = {{frames.piece->data<std::byte>(), frames.piece->size()}, frames.piece};
-  } else {
-    received.piece = {parts.value().piece, frames.frame};
-  }
-  return received;
-}
-
 SocketLimits limits_of(const TensorChannel::Options& options) {
   return {.max_frame_bytes = std::max(kMaxFragmentBytes, kMaxTensorHeaderBytes),
           // What is on its way is bounded by TensorSender's window.
@@ -189,8 +167,15 @@ void TensorSockets::send(StageIndex peer, wire::TensorHeader header, Payload pay
   LONGHAUL_ASSERT(found != links_.end() && found->second.state != State::kExpected);
   LONGHAUL_ASSERT(payload.bytes.size() <= kMaxTensorPayloadBytes);
   if (found->second.state == State::kLost) return;
-  found->second.send(std::move(header), std::move(payload));
-  pump(found->second);
+  TensorLink& link = found->second;
+  link.send(std::move(header), std::move(payload));
+  if (link.sender.has_plenty()) return pump(link);
+  // What else is sent in this turn of the loop goes out with it.
+  if (std::exchange(link.pumps_later, true)) return;
+  later([this, &link] {
+    link.pumps_later = false;
+    pump(link);
+  });
 }
 
 void TensorSockets::used(StageIndex peer, std::uint64_t payload_bytes) {
@@ -201,7 +186,7 @@ void TensorSockets::used(StageIndex peer, std::uint64_t payload_bytes) {
 }
 
 bool TensorSockets::put(TensorLink& link, std::uint32_t lane, const wire::LinkFrame& frame,
-                        const Payload* piece) {
+                        std::span<const Payload> pieces) {
   LaneConnection& connection = link.lanes[lane];
   const bool dials = connection.dialler != nullptr;
   const zmq::socket_ref socket = dials ? connection.dialler->socket() : zmq::socket_ref(socket_);
@@ -210,12 +195,13 @@ bool TensorSockets::put(TensorLink& link, std::uint32_t lane, const wire::LinkFr
     zmq::message_t routing_id(connection.routing_id.data(), connection.routing_id.size());
     outcome = send_frame(socket, routing_id, true);
   }
-  const bool inside = piece == nullptr || piece->bytes.size() <= kMaxInlineBytes;
-  zmq::message_t head = link_frame(frame, inside ? piece : nullptr);
-  if (outcome == SendOutcome::kTaken) outcome = send_frame(socket, head, !inside);
-  if (outcome == SendOutcome::kTaken && !inside) {
-    zmq::message_t body = piece_frame(*piece);
-    outcome = send_frame(socket, body, false);
+  const bool inside = pieces.size() == 1 && pieces.front().bytes.size() <= kMaxInlineBytes;
+  zmq::message_t head = link_frame(frame, inside ? &pieces.front() : nullptr);
+  if (inside) pieces = {};
+  if (outcome == SendOutcome::kTaken) outcome = send_frame(socket, head, !pieces.empty());
+  for (std::size_t i = 0; i < pieces.size() && outcome == SendOutcome::kTaken; ++i) {
+    zmq::message_t body = piece_frame(pieces[i]);
+    outcome = send_frame(socket, body, i + 1 < pieces.size());
   }
   // Sending looks at the socket's events, and so may have used up the edge of its descriptor.
   dials ? connection.dialler->kick() : watch_->kick();
@@ -227,11 +213,11 @@ bool TensorSockets::put(TensorLink& link, std::uint32_t lane, const wire::LinkFr
 void TensorSockets::pump(TensorLink& link) {
   if (link.state != State::kLinked) return;
   const std::int64_t now = monotonic_us();
-  link.sender.pump(now, [&](OutgoingFragment fragment) {
+  link.sender.pump(now, [&](OutgoingFragments together) {
     wire::LinkFrame frame;
     frame.set_sent_us(now);
-    *frame.mutable_fragment() = std::move(fragment.header);
-    return put(link, fragment.lane, frame, &fragment.piece);
+    *frame.mutable_fragments() = std::move(together.headers);
+    return put(link, together.lane, frame, together.pieces);
   });
 }
 
@@ -240,7 +226,7 @@ void TensorSockets::introduce(TensorLink& link, std::uint32_t lane) {
   wire::LinkFrame frame;
   frame.set_sent_us(monotonic_us());
   *frame.mutable_introduction() = link.introduction(lane);
-  (void)put(link, lane, frame, nullptr);
+  (void)put(link, lane, frame, {});
 }
 
 void TensorSockets::send_status(TensorLink& link) {
@@ -251,7 +237,7 @@ void TensorSockets::send_status(TensorLink& link) {
   *frame.mutable_status() = link.receiver.status(now);
   frame.mutable_status()->set_wanted_lanes(link.sender.wanted_lanes());
   link.status_sent_us = now;
-  (void)put(link, kStatusLane, frame, nullptr);
+  (void)put(link, kStatusLane, frame, {});
 }
 
 bool TensorSockets::accepting_turn() {
@@ -334,8 +320,8 @@ void TensorSockets::on_accepted_frames(IncomingFrames frames) {
   if (known != by_routing_id_.end() && known->second.first == by_key->second)
     return on_frames(link, known->second.second, std::move(frames));
   // A connection says first whose it is. One that does not is what ZeroMQ left of a lost one.
-  if (link.state == State::kLost || !frames.frame || frames.piece) return;
-  const auto received = decode(frames);
+  if (link.state == State::kLost || !frames.frame || !frames.pieces.empty()) return;
+  const auto received = decode_frames(frames);
   if (received.has_error()) {
     return lose(link,
                 with_context(fmt::format("stage {}", link.ends.peer.value), received.error()));
@@ -348,24 +334,21 @@ void TensorSockets::on_accepted_frames(IncomingFrames frames) {
 void TensorSockets::on_frames(TensorLink& link, std::uint32_t lane, IncomingFrames frames) {
   if (link.state == State::kLost) return;
   if (!frames.frame || frames.more) return lose(link, link.broken("sent frames of no known kind"));
-  auto received = decode(frames);
+  auto received = decode_frames(frames);
   if (received.has_error()) {
     return lose(link,
                 with_context(fmt::format("stage {}", link.ends.peer.value), received.error()));
   }
   wire::LinkFrame& frame = received.value().frame;
-  Payload& piece = received.value().piece;
-  if (!frame.has_fragment() && !piece.bytes.empty()) {
-    return lose(link, link.broken("sent a fragment without its header"));
-  }
   LaneConnection& connection = link.lanes[lane];
   connection.heard_us = monotonic_us();
   if (frame.has_answer() && connection.dialler && !connection.up) {
     return on_answer(link, lane, frame.answer());
   }
   if (!connection.up) return;  // of a connection that was given up
-  if (frame.has_fragment() && lane != kStatusLane) {
-    return on_fragment(link, lane, std::move(*frame.mutable_fragment()), std::move(piece));
+  if (frame.has_fragments() && lane != kStatusLane) {
+    return on_fragments(link, lane, std::move(*frame.mutable_fragments()),
+                        std::move(received.value().pieces));
   }
   if (frame.has_status() && lane == kStatusLane) return on_status(link, frame);
   lose(link, link.broken("speaks out of turn"));
@@ -389,7 +372,7 @@ void TensorSockets::on_introduction(TensorLink& link, const IncomingFrames& fram
   wire::LinkFrame frame;
   frame.set_sent_us(monotonic_us());
   *frame.mutable_answer() = link.introduction(theirs.lane());
-  const bool sent = put(link, theirs.lane(), frame, nullptr);
+  const bool sent = put(link, theirs.lane(), frame, {});
   const bool gone = !sent || !connections_.contains(frames.descriptor);
   on_lane_up(link, theirs.lane());
   connection.disconnected = connection.disconnected || gone;
@@ -425,12 +408,15 @@ void TensorSockets::on_lane_down(TensorLink& link, std::uint32_t lane) {
   pump(link);
 }
 
-void TensorSockets::on_fragment(TensorLink& link, std::uint32_t lane, wire::Fragment header,
-                                Payload piece) {
+void TensorSockets::on_fragments(TensorLink& link, std::uint32_t lane, wire::Fragments headers,
+                                 std::vector<Payload> pieces) {
   std::vector<TensorReceiver::Message> complete;
-  const auto taken = link.receiver.on_fragment(lane, std::move(header), std::move(piece),
-                                               link.lanes[lane].heard_us, complete);
-  if (taken.has_error()) return lose(link, taken.error());
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    const auto taken =
+        link.receiver.on_fragment(lane, std::move(*headers.mutable_fragments(static_cast<int>(i))),
+                                  std::move(pieces[i]), link.lanes[lane].heard_us, complete);
+    if (taken.has_error()) return lose(link, taken.error());
+  }
   for (TensorReceiver::Message& message : complete) {
     if (link.state == State::kLost) return;
     call(options_.on_message, std::move(message.header), std::move(message.payload));

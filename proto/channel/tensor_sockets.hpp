@@ -19,8 +19,10 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <zmq.hpp>
 
@@ -55,7 +57,7 @@ class TensorSockets {
   Result<void> dial_lane(TensorLink& link, std::uint32_t lane);
   void dial_wanted_lanes(TensorLink& link);
   bool put(TensorLink& link, std::uint32_t lane, const wire::LinkFrame& frame,
-           const Payload* piece);
+           std::span<const Payload> pieces);
   void pump(TensorLink& link);
   void introduce(TensorLink& link, std::uint32_t lane);
   void send_status(TensorLink& link);
@@ -70,7 +72,8 @@ class TensorSockets {
   void on_introduction(TensorLink& link, const IncomingFrames& frames,
                        const wire::Introduction& theirs);
   void on_answer(TensorLink& link, std::uint32_t lane, const wire::Introduction& theirs);
-  void on_fragment(TensorLink& link, std::uint32_t lane, wire::Fragment header, Payload piece);
+  void on_fragments(TensorLink& link, std::uint32_t lane, wire::Fragments headers,
+                    std::vector<Payload> pieces);
   void on_status(TensorLink& link, const wire::LinkFrame& frame);
   void on_lane_up(TensorLink& link, std::uint32_t lane);
   void on_lane_down(TensorLink& link, std::uint32_t lane);

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -26,11 +27,15 @@ constexpr std::size_t kSizes[] = {64 * kKiB, 256 * kKiB, 1024 * kKiB, 4096 * kKi
 // A tensor that was just computed is not in a cache of the thread that sends it.
 constexpr std::size_t kSendingMemory = 64 * kKiB * kKiB;
 constexpr double kTarget = 0.9;
+constexpr double kWarmUpS = 1.0;
+// Then threads, sockets and memory are new: where the system places them matters, too.
+constexpr std::size_t kPairsPerTransport = 5;
 
 struct Options {
   std::string json;
-  std::size_t pairs = 11;
+  std::size_t pairs = 25;
   std::size_t megabytes = 128;  // per measurement
+  std::size_t kib = 0;          // of this size only; 0: of each
 };
 
 std::optional<Options> parse(int argc, char** argv) {
@@ -45,8 +50,11 @@ std::optional<Options> parse(int argc, char** argv) {
     };
     if (name == "--json") {
       options.json = value;
-    } else if (name == "--pairs" ? !number(options.pairs)
-                                 : name != "--megabytes" || !number(options.megabytes)) {
+    } else if (name == "--pairs") {
+      if (!number(options.pairs)) return std::nullopt;
+    } else if (name == "--kib") {
+      if (!number(options.kib)) return std::nullopt;
+    } else if (name != "--megabytes" || !number(options.megabytes)) {
       return std::nullopt;
     }
   }
@@ -88,20 +96,30 @@ struct Row {
   double ratio = 0;   // median over the pairs
 };
 
+// Connections, allocators and caches; and a link has to know itself.
+void warm_up(Transport& transport, const Buffers& buffers) {
+  double lasted_s = 0;
+  while (lasted_s < kWarmUpS) lasted_s += transport.carry(buffers, buffers.size()).count();
+}
+
 Row measure(std::size_t bytes, const Options& options) {
   const Buffers buffers = make_buffers(bytes);
   const std::size_t messages = std::max<std::size_t>(8, options.megabytes * kKiB * kKiB / bytes);
-  const auto raw = make_raw_transport();
-  const auto tensor = make_tensor_transport();
   const auto rate = [&](Transport& transport) {
     return static_cast<double>(bytes * messages) / transport.carry(buffers, messages).count();
   };
-  rate(*raw);  // connections, allocators and caches warm up
-  rate(*tensor);
   std::vector<double> raws;
   std::vector<double> tensors;
   std::vector<double> ratios;
+  std::unique_ptr<Transport> raw;
+  std::unique_ptr<Transport> tensor;
   for (std::size_t pair = 0; pair < options.pairs; ++pair) {
+    if (pair % kPairsPerTransport == 0) {
+      raw = make_raw_transport();
+      tensor = make_tensor_transport();
+      warm_up(*raw, buffers);
+      warm_up(*tensor, buffers);
+    }
     const bool raw_first = pair % 2 == 0;
     if (raw_first) raws.push_back(rate(*raw));
     tensors.push_back(rate(*tensor));
@@ -118,7 +136,7 @@ int main(int argc, char** argv) {
   using namespace longhaul::bench;
   const auto options = parse(argc, argv);
   if (!options) {
-    fmt::print(stderr, "usage: {} [--json FILE] [--pairs N] [--megabytes N]\n", argv[0]);
+    fmt::print(stderr, "usage: {} [--json FILE] [--pairs N] [--megabytes N] [--kib N]\n", argv[0]);
     return 2;
   }
   keep_freed_memory();
@@ -129,6 +147,7 @@ int main(int argc, char** argv) {
   fmt::print("{:>10} {:>14} {:>18} {:>7}\n", "message", "libzmq, MB/s", "TensorChannel, MB/s",
              "ratio");
   for (const std::size_t bytes : kSizes) {
+    if (options->kib != 0 && bytes != options->kib * kKiB) continue;
     const Row row = measure(bytes, *options);
     fmt::print("{:>6} KiB {:>14.0f} {:>19.0f} {:>7.3f}\n", row.bytes / kKiB, row.raw / 1e6,
                row.tensor / 1e6, row.ratio);

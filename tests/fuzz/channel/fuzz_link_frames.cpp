@@ -1,6 +1,7 @@
 // What a peer that was let in sends on a link: refused, or whole messages in order within the
 // bounds that the receiver relies on. Input: for each frame one byte of lane, two bytes of the
-// frame's length, two of the piece's, little endian, and both.
+// frame's length, two of the pieces', little endian, and both; the fragments share the pieces
+// evenly.
 #include "proto/channel/tensor_receiver.hpp"
 #include "proto/channel/tensor_sender.hpp"
 
@@ -68,16 +69,27 @@ struct Link {
     auto parsed = link_frame_from_wire(frame);
     if (!parsed) return false;
     now_us += 100;
-    sender.pump(now_us, [](OutgoingFragment) { return true; });
+    sender.pump(now_us, [](OutgoingFragments) { return true; });
     if (parsed->has_status()) {
       receiver.on_status_frame(parsed->sent_us(), now_us);
       return sender.on_status(parsed->status());
     }
-    if (!parsed->has_fragment()) return true;
+    const auto fragments = static_cast<std::size_t>(parsed->fragments().fragments_size());
     const auto owner = std::make_shared<std::vector<std::byte>>(piece.begin(), piece.end());
     std::vector<TensorReceiver::Message> complete;
-    const auto done = receiver.on_fragment(lane, std::move(*parsed->mutable_fragment()),
-                                           {*owner, owner}, now_us, complete);
+    bool taken = true;
+    for (std::size_t i = 0; i < fragments && taken; ++i) {
+      const std::size_t begin = owner->size() * i / fragments;
+      const std::size_t end = owner->size() * (i + 1) / fragments;
+      taken =
+          receiver
+              .on_fragment(
+                  lane,
+                  std::move(*parsed->mutable_fragments()->mutable_fragments(static_cast<int>(i))),
+                  {std::span<const std::byte>(*owner).subspan(begin, end - begin), owner}, now_us,
+                  complete)
+              .has_value();
+    }
     for (const TensorReceiver::Message& whole : complete) {
       check(whole.header);
       if (whole.header.sequence() != next++ || whole.payload.bytes.size() > kMostPayload) {
@@ -86,7 +98,7 @@ struct Link {
       receiver.on_used(whole.payload.bytes.size());
     }
     (void)receiver.status(now_us);
-    return done.has_value();
+    return taken;
   }
 };
 

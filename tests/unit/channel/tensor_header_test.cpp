@@ -59,7 +59,7 @@ Result<void> with(const std::function<void(wire::TensorHeader&)>& change) {
 
 wire::LinkFrame frame_of(const wire::TensorHeader& header) {
   wire::LinkFrame frame;
-  *frame.mutable_fragment()->mutable_header() = header;
+  *frame.mutable_fragments()->add_fragments()->mutable_header() = header;
   return frame;
 }
 
@@ -67,7 +67,9 @@ TEST_CASE("tensor_header: a sound header is taken, and comes through a frame unc
   CHECK(with([](auto&) {}).has_value());
   const auto parsed = parse(frame_of(activation()).SerializeAsString());
   REQUIRE(parsed.has_value());
-  CHECK(parsed.value().fragment().header().SerializeAsString() == activation().SerializeAsString());
+  REQUIRE(parsed.value().fragments().fragments_size() == 1);
+  CHECK(parsed.value().fragments().fragments(0).header().SerializeAsString() ==
+        activation().SerializeAsString());
 }
 
 TEST_CASE("tensor_header: a frame and the piece inside it come apart again") {
@@ -138,7 +140,7 @@ TEST_CASE("tensor_header: names are short and UTF-8") {
   CHECK(with([](auto& h) { h.set_name(std::string(512, 'n')); }).has_value());
   CHECK(with([](auto& h) { h.set_name(std::string(513, 'n')); }).has_error());
   // Frame field 4, fragment field 6, header field 6, not UTF-8.
-  CHECK(parse(std::string("\x22\x06\x32\x04\x32\x02\xc3\x28", 8)).has_error());
+  CHECK(parse(std::string("\x22\x08\x0a\x06\x32\x04\x32\x02\xc3\x28", 10)).has_error());
 }
 
 TEST_CASE("tensor_header: frames that are none, or too large, are refused") {

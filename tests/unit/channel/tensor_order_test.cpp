@@ -1,4 +1,5 @@
 // What a tensor channel refuses from a peer that holds a valid key and breaks the rules.
+#include "proto/channel/tensor_frames.hpp"
 #include "proto/checksum.hpp"
 #include "tests/unit/channel/loopback.hpp"
 #include "tests/unit/channel/tensor_peers.hpp"
@@ -177,7 +178,7 @@ TEST_CASE("tensor_channel: what does not belong on a connection is refused") {
   scene.raw.introduce();
   wire::LinkFrame frame;
   SUBCASE("a fragment among the status") {
-    *frame.mutable_fragment() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
+    *frame.mutable_fragments()->add_fragments() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
     RawWorker::send_frames(scene.raw.status,
                            {RawWorker::framed(frame.SerializeAsString()), "abcd"});
     scene.check_refused("speaks out of turn");
@@ -192,13 +193,32 @@ TEST_CASE("tensor_channel: what does not belong on a connection is refused") {
     scene.check_refused("speaks out of turn");
   }
   SUBCASE("a fragment's header without its bytes") {
-    *frame.mutable_fragment() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
+    *frame.mutable_fragments()->add_fragments() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
     scene.raw.send_frames({RawWorker::framed(frame.SerializeAsString())});
     scene.check_refused("an empty piece");
   }
-  SUBCASE("three frames") {
-    *frame.mutable_fragment() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
+  SUBCASE("more frames than fragments") {
+    *frame.mutable_fragments()->add_fragments() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
     scene.raw.send_frames({RawWorker::framed(frame.SerializeAsString()), "abcd", "efgh"});
+    scene.check_refused("1 fragments in 2 frames");
+  }
+  SUBCASE("more fragments than frames") {
+    for (int i = 0; i < 2; ++i) {
+      *frame.mutable_fragments()->add_fragments() =
+          RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
+    }
+    scene.raw.send_frames({RawWorker::framed(frame.SerializeAsString()), "abcd"});
+    scene.check_refused("2 fragments in 1 frames");
+  }
+  SUBCASE("no fragments") {
+    frame.mutable_fragments();
+    scene.raw.send_frames({RawWorker::framed(frame.SerializeAsString())});
+    scene.check_refused("no fragments");
+  }
+  SUBCASE("more frames than any message has") {
+    std::vector<std::string> frames(kMaxFragmentsTogether + 2, "abcd");
+    frames.front() = RawWorker::framed(frame.SerializeAsString());
+    scene.raw.send_frames(frames);
     scene.check_refused("frames of no known kind");
   }
   SUBCASE("junk") {
@@ -210,11 +230,11 @@ TEST_CASE("tensor_channel: what does not belong on a connection is refused") {
     scene.check_refused("tensor header refused: 65535 bytes in a frame of 8");
   }
   SUBCASE("a fragment inside and one beside") {
-    *frame.mutable_fragment() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
+    *frame.mutable_fragments()->add_fragments() = RawWorker::piece(scene.raw.next(), "abcd", 0, 4);
     std::string both = RawWorker::framed(frame.SerializeAsString());
     both.resize((both.size() + 15) / 16 * 16);
     scene.raw.send_frames({both + "abcd", "abcd"});
-    scene.check_refused("a fragment inside and one beside");
+    scene.check_refused("1 fragments in 1 frames and one inside");
   }
   SUBCASE("a header that is too large") {
     scene.raw.send_frames({std::string(kMaxTensorHeaderBytes + 1, 'x'), ""});

@@ -90,7 +90,7 @@ void RawWorker::send(const wire::TensorHeader& header, const std::string& payloa
 
 void RawWorker::send_piece(const wire::Fragment& fragment, const std::string& bytes) {
   wire::LinkFrame frame;
-  *frame.mutable_fragment() = fragment;
+  *frame.mutable_fragments()->add_fragments() = fragment;
   send_frames({framed(frame.SerializeAsString()), bytes});
 }
 
