@@ -26,6 +26,7 @@ void LinkPolicy::take(const Move& move) {
   if (probing_ || move.cause == Cause::kHeld) last_climb_ = step_;
   held_ = 0;
   bound_steps_ = 0;
+  worth_steps_ = 0;
   quiet_since_ = step_;
   note_level();
 }

@@ -11,7 +11,10 @@
 namespace longhaul::compression {
 namespace {
 
-constexpr double kOver = 1.02;            // of the limit, before a rung counts as too slow
+constexpr double kOver = 1.02;  // of the limit, before a rung counts as too slow
+// Steps over the limit until a link that does not hold up the steady flow goes harder: one late
+// message of a busy host is no slower link.
+constexpr std::uint32_t kPatience = 2;
 constexpr double kSmallestMargin = 0.10;  // that a milder rung must have
 constexpr double kLargestMargin = 0.50;
 constexpr double kSpreads = 2.0;  // of goodput, for the margin
@@ -19,6 +22,8 @@ constexpr double kClearlyFaster = 1.05;
 // Of the limit: what a rung may take by a lower bound of the goodput to be worth a try. Small
 // messages make a link look slower than it is, but not by more.
 constexpr double kWorthATry = 1.5;
+// Of the goodput when the link was last full: what a lower bound has to say for more to be thought.
+constexpr double kFasterThanBefore = 1.1;
 constexpr double kSameGoodput = 0.05;     // relative change that a reason does not mention
 constexpr std::uint32_t kSoon = 1;        // step from a try that fitted to the next
 constexpr std::uint64_t kFirstBar = 100;  // steps
@@ -55,6 +60,9 @@ LinkPolicy::LinkPolicy(const PolicyOptions& options)
 Decision LinkPolicy::next(const StepInput& input) {
   step_ = input.step;
   outlook_.see(input);
+  const bool full = measured(input.link) && !input.link.lower_bound;
+  if (full) last_full_ = input.link.goodput_bytes_per_s;
+  as_before_ = !full && outlook_.goodput_bytes_per_s() <= kFasterThanBefore * last_full_;
   anneal();
   if (goodput_then_ == 0.0) note_level();
   const auto move = choose(input);
@@ -134,7 +142,7 @@ std::string LinkPolicy::goodput_text() const {
                      mbit(goodput_then_), mbit(now));
 }
 
-std::optional<LinkPolicy::Move> LinkPolicy::harder(const StepInput& input) const {
+std::optional<LinkPolicy::Move> LinkPolicy::harder(const StepInput& input) {
   const std::size_t demand = allowed_demand(input.demand);
   if (demand > target_) {
     return Move{demand, Cause::kDemand, "the backward link needs it"};
@@ -143,7 +151,12 @@ std::optional<LinkPolicy::Move> LinkPolicy::harder(const StepInput& input) const
   const bool full = measured(input.link) && !input.link.lower_bound;
   const auto now = full ? outlook_.time_s(target_) : outlook_.coding_s(target_);
   const double limit_s = outlook_.limit_s();
-  if (!now || *now <= kOver * limit_s) return std::nullopt;
+  if (!now || *now <= kOver * limit_s) {
+    over_steps_ = 0;
+    return std::nullopt;
+  }
+  ++over_steps_;
+  if (*now <= input.steady_s && over_steps_ < kPatience) return std::nullopt;
   const auto picked = outlook_.pick(limit_s);
   if (!picked || *picked == target_ || (!options_.backward && *picked < demand)) {
     return std::nullopt;
@@ -200,24 +213,30 @@ std::optional<LinkPolicy::Move> LinkPolicy::probe(const StepInput& input) {
     last_climb_.reset();
   }
   bound_steps_ = input.link.lower_bound ? bound_steps_ + 1 : 0;
+  const auto place = next_milder(allowed_demand(input.demand));
+  const bool worth = place && bound_steps_ > 0 && worth_a_try(outlook_.time_s(*place));
+  worth_steps_ = worth ? worth_steps_ + 1 : 0;
   const std::uint32_t wait = probed_well_ ? std::min(kSoon, probe_hold_) : probe_hold_;
-  if (probing_ || bound_steps_ < wait) return std::nullopt;
-  const std::size_t least = allowed_demand(input.demand);
+  if (probing_ || !worth || worth_steps_ < wait) return std::nullopt;
+  return Move{*place, Cause::kProbe,
+              fmt::format("the link was not full for {} steps, at least {} Mbit/s: a try",
+                          bound_steps_, mbit(outlook_.goodput_bytes_per_s()))};
+}
+
+// The next milder rung that may be used and whose coding alone is not too slow.
+std::optional<std::size_t> LinkPolicy::next_milder(std::size_t least) const {
   for (std::size_t place = target_; place-- > least;) {
     const auto coding = outlook_.coding_s(place);
-    if (!outlook_.allowed(place) || coding.value_or(0.0) > outlook_.limit_s()) continue;
-    if (!worth_a_try(outlook_.time_s(place))) return std::nullopt;
-    return Move{place, Cause::kProbe,
-                fmt::format("the link was not full for {} steps, at least {} Mbit/s: a try",
-                            bound_steps_, mbit(outlook_.goodput_bytes_per_s()))};
+    if (outlook_.allowed(place) && coding.value_or(0.0) <= outlook_.limit_s()) return place;
   }
   return std::nullopt;
 }
 
-// After a long time without a full link, anything is.
+// After a long time without a full link, anything is. Where it looks as fast as when it was full,
+// it is: small messages have no more to say.
 bool LinkPolicy::worth_a_try(std::optional<double> time_s) const {
   return bound_steps_ >= kLongestProbeHold || !time_s ||
-         *time_s <= kWorthATry * outlook_.limit_s();
+         *time_s <= (as_before_ ? 1.0 : kWorthATry) * outlook_.limit_s();
 }
 
 // What only a lower bound of goodput says never asks for more than the forward does already; now

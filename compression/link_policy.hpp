@@ -60,9 +60,10 @@ class LinkPolicy {
 
   [[nodiscard]] std::optional<Move> choose(const StepInput& input);
   [[nodiscard]] std::optional<Move> forced();
-  [[nodiscard]] std::optional<Move> harder(const StepInput& input) const;
+  [[nodiscard]] std::optional<Move> harder(const StepInput& input);
   [[nodiscard]] std::optional<Move> milder(const StepInput& input);
   [[nodiscard]] std::optional<Move> probe(const StepInput& input);
+  [[nodiscard]] std::optional<std::size_t> next_milder(std::size_t least) const;
   [[nodiscard]] bool worth_a_try(std::optional<double> time_s) const;
   [[nodiscard]] std::optional<Move> take_back(const LossGuard::Rise& rise);
   void anneal();
@@ -87,6 +88,8 @@ class LinkPolicy {
   Rung rung_;
   std::uint64_t step_ = 0;
 
+  std::uint32_t over_steps_ = 0;  // the last steps over the limit
+
   std::uint32_t hold_;      // steps that a milder rung must fit now
   std::uint32_t held_ = 0;  // steps that it has fitted
   std::size_t last_better_ = 0;
@@ -95,6 +98,9 @@ class LinkPolicy {
 
   std::uint32_t probe_hold_;       // steps without a full link before a try
   std::uint32_t bound_steps_ = 0;  // steps without a full link
+  std::uint32_t worth_steps_ = 0;  // of these the last in which a milder rung was worth a try
+  double last_full_ = 0.0;         // goodput when the link was last full; 0: never
+  bool as_before_ = false;         // it is not full, and looks as fast as it was then
   bool probing_ = false;           // a try has not yet lasted a whole step
   std::size_t probed_from_ = 0;
   bool probed_well_ = false;  // the last try fitted: the next one comes soon

@@ -43,6 +43,7 @@ struct StepInput {
   double entries = 0.0;                 // tensor entries of one micro-batch on this link
   std::span<const RungSample> samples;  // of the rung in use and of trials, in any order
   double budget_s = 0.0;       // encode + wire + decode of a micro-batch hidden under compute
+  double steady_s = 0.0;       // up to this it costs only filling and emptying; 0: not known
   double water_level_s = 0.0;  // the largest best_time_s() of the job's links; 0: not known
   double loss = std::numeric_limits<double>::quiet_NaN();  // of training; NaN: not known
 

@@ -27,14 +27,17 @@ bool in_turns(proto::ScheduleKind schedule) {
 
 }  // namespace
 
+double steady_budget_s(const PipelinePace& pace, bool backward) {
+  const double own_s = backward ? pace.backward_s : pace.forward_s;
+  return kSteadyShare * (in_turns(pace.schedule) ? own_s : pace.forward_s + pace.backward_s);
+}
+
 double transfer_budget_s(const PipelinePace& pace, bool backward, double round_trip_s) {
   const double compute_s = pace.forward_s + pace.backward_s;
   if (pace.stages < 2 || compute_s <= 0.0) return 0.0;
-  const double own_s = backward ? pace.backward_s : pace.forward_s;
-  const double steady_s = kSteadyShare * (in_turns(pace.schedule) ? own_s : compute_s);
   const double step_s = (pace.micro_batches + pace.stages - 1) * compute_s;
   const double fill_s = kFillShare * step_s / (2.0 * (pace.stages - 1));
-  double budget_s = std::min(steady_s, fill_s);
+  double budget_s = std::min(steady_budget_s(pace, backward), fill_s);
   if (!in_turns(pace.schedule)) {
     const double hidden_s = (pace.run_ahead * compute_s - round_trip_s) / 2.0;
     budget_s = std::min(budget_s, std::max(hidden_s, kWaitShare * compute_s));

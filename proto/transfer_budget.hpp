@@ -31,5 +31,8 @@ struct PipelinePace {
 // `round_trip_s`: of the link, without queues; 0: not known. 0 where no time is known.
 [[nodiscard]] double transfer_budget_s(const PipelinePace& pace, bool backward,
                                        double round_trip_s);
+// The first of these bounds alone: up to it a transfer does not hold up the steady flow, and costs
+// only what filling and emptying cost more.
+[[nodiscard]] double steady_budget_s(const PipelinePace& pace, bool backward);
 
 }  // namespace longhaul::proto

@@ -335,6 +335,7 @@ void LinkControl::choose_adaptive(std::size_t index, std::uint64_t step, double 
   input.entries = sending.entries_per_micro_batch;
   input.samples = samples;
   input.budget_s = sending.budget_s;
+  input.steady_s = proto::steady_budget_s(pace_, link.backward);
   input.water_level_s = water_level_s;
   input.loss = loss;
   // The other direction of the same boundary.

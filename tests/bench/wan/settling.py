@@ -1,4 +1,5 @@
 """How links' rungs follow a network that changes: from the steps' events and the times of the changes."""
+import re
 import statistics
 
 
@@ -50,9 +51,17 @@ def settle(steps, moments):
     return rows
 
 
+def nominal_bits(rung):
+    """Bits per entry by a rung's name, indices left out: enough to tell a harder rung from a milder one."""
+    density = re.match(r"topk([0-9.]+)%", rung)
+    values = re.search(r"(?:fp|bf|int)(\d+)", rung)
+    return (float(density[1]) / 100 if density else 1.0) * (int(values[1]) if values else 32)
+
+
 def changes_per_half_wave(steps, start, half_s):
-    """Changes of rung per link and half wave of a wave that began at a unix time. A change takes place where a step
-    begins. The most, the mean, and how many steps a half wave has."""
+    """Changes of rung per link and half wave of a wave that began at a unix time, as the policy counts them: moves one
+    way in successive steps are one, since density at most halves or doubles per step. A change takes place where a
+    step begins. The most, the mean, and how many steps a half wave has."""
     rungs = rungs_by_link(steps)
     if rungs is None:
         return None
@@ -61,7 +70,10 @@ def changes_per_half_wave(steps, start, half_s):
     for link, of_link in rungs.items():
         for wave in waves:
             counts[link, wave] = 0
+        former = 0
         for before, now, step in zip(of_link, of_link[1:], steps[1:]):
-            counts[link, int((begin_of(step) - start) // half_s)] += before != now
+            way = (nominal_bits(now) > nominal_bits(before)) - (nominal_bits(now) < nominal_bits(before))
+            counts[link, int((begin_of(step) - start) // half_s)] += before != now and (way == 0 or way != former)
+            former = way
     return {"most": max(counts.values(), default=0), "mean": statistics.mean(counts.values()) if counts else 0.0,
             "steps_per_half_wave": half_s / statistics.mean(step["step_time_s"] for step in steps)}

@@ -74,10 +74,14 @@ class Settling(unittest.TestCase):
         self.assertEqual(settling.settled_after(["a", "b", "c", "d"]), (3, 0))
 
     def test_changes_are_counted_per_half_wave(self):
-        steps = steps_of(["a", "b", "a", "b", "b", "b"])
+        mild, hard = "int8/128", "topk50%-int8/128-packed"
+        steps = steps_of([mild, hard, mild, hard, hard, hard])
         waves = settling.changes_per_half_wave(steps, 100.0, 6.0)
         self.assertEqual(waves["most"], 2)  # at 102 and 104 s, both in the first half wave
         self.assertAlmostEqual(waves["steps_per_half_wave"], 3.0)
+        steps = steps_of(["fp32", mild, hard, "topk25%-int8/128-packed", mild, mild])
+        # One way in three steps, and back.
+        self.assertEqual(settling.changes_per_half_wave(steps, 100.0, 100.0)["most"], 2)
 
     def test_events_without_links_are_told_apart(self):
         steps = [{key: value for key, value in step.items() if key != "links"} for step in steps_of(["a", "b"])]
