@@ -5,6 +5,8 @@
 #include "compnode/execution/shard.hpp"
 #include "proto/operator_class.hpp"
 
+#include <ATen/core/grad_mode.h>
+
 #include <algorithm>
 #include <atomic>
 #include <barrier>
