@@ -20,6 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kLeastPasses = 3;
+constexpr int kRounds = 5;  // of measurements that are compared
 constexpr int kWarmUp = 2;
 
 double seconds_since(Clock::time_point start) {
@@ -156,6 +157,39 @@ void scale(PhaseTimes& times, double forward, double backward) {
   times.weight_gradient_s *= backward;
 }
 
+// What this many copies of the model, each with threads of its own, get done together.
+double passes_per_s(const proto::Graph& graph, const MeasureOptions& options, int copies,
+                    int threads) {
+  std::atomic<std::int64_t> passes{0};
+  std::atomic<double> longest_s{0.0};
+  std::barrier start_line(copies);
+  std::vector<std::jthread> runners;
+  for (int i = 0; i < copies; ++i) {
+    runners.emplace_back([&] {
+      const at::NoGradGuard no_autograd;
+      set_compute_threads(threads);
+      WholeModel model(graph, options);
+      const auto pass = [&] {
+        model.forward();
+        model.backward();
+      };
+      for (int k = 0; k < kWarmUp; ++k) pass();
+      start_line.arrive_and_wait();
+      const auto start = Clock::now();
+      while (seconds_since(start) < options.seconds / kRounds) {
+        pass();
+        ++passes;
+      }
+      const double took_s = seconds_since(start);
+      double known_s = longest_s;
+      while (took_s > known_s && !longest_s.compare_exchange_weak(known_s, took_s)) {
+      }
+    });
+  }
+  runners.clear();
+  return static_cast<double>(passes) / longest_s;
+}
+
 }  // namespace
 
 ModelTimes measure_model(const proto::Graph& graph, const MeasureOptions& options) {
@@ -193,39 +227,22 @@ ModelTimes measure_model(const proto::Graph& graph, const MeasureOptions& option
 
 std::vector<double> measure_side_by_side(const proto::Graph& graph, const MeasureOptions& options,
                                          int copies, int threads) {
-  std::vector<double> done;
-  for (int together = 1; together <= copies; ++together) {
-    std::atomic<std::int64_t> passes{0};
-    std::barrier start_line(together);
-    std::vector<std::jthread> runners;
-    std::atomic<double> longest_s{0.0};
-    for (int i = 0; i < together; ++i) {
-      runners.emplace_back([&] {
-        const at::NoGradGuard no_autograd;
-        set_compute_threads(threads);
-        WholeModel model(graph, options);
-        const auto pass = [&] {
-          model.forward();
-          model.backward();
-        };
-        for (int k = 0; k < kWarmUp; ++k) pass();
-        start_line.arrive_and_wait();
-        const auto start = Clock::now();
-        while (seconds_since(start) < options.seconds) {
-          pass();
-          ++passes;
-        }
-        const double took_s = seconds_since(start);
-        double known_s = longest_s;
-        while (took_s > known_s && !longest_s.compare_exchange_weak(known_s, took_s)) {
-        }
-      });
+  if (copies < 1) return {};
+  // A machine that others share is not as fast now as it was: every count in every round, against
+  // that round's one alone.
+  std::vector<std::vector<double>> rates(static_cast<std::size_t>(copies));
+  const auto start = Clock::now();
+  for (int round = 0; round < kRounds; ++round) {
+    if (round > 0 && seconds_since(start) > kRounds * options.seconds) break;  // a large model
+    const double alone = passes_per_s(graph, options, 1, threads);
+    rates.front().push_back(1.0);
+    for (int together = 2; together <= copies; ++together) {
+      rates[static_cast<std::size_t>(together - 1)].push_back(
+          passes_per_s(graph, options, together, threads) / alone);
     }
-    runners.clear();
-    const double rate = static_cast<double>(passes) / longest_s;
-    done.push_back(done.empty() ? rate : rate / done.front());
   }
-  if (!done.empty()) done.front() = 1.0;
+  std::vector<double> done;
+  for (const std::vector<double>& of_count : rates) done.push_back(median(of_count));
   return done;
 }
 
