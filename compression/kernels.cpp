@@ -24,7 +24,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::ScalableTag<float>;
 using Ints = hn::RebindToSigned<Floats>;
 using Words = hn::RebindToUnsigned<Floats>;
-using Bytes = hn::Rebind<std::int8_t, Floats>;
 using Doubles = hn::ScalableTag<double>;
 using HalfFloats = hn::Rebind<float, Doubles>;
 using V = hn::Vec<Floats>;
@@ -137,9 +136,10 @@ HWY_INLINE std::uint16_t scale_of(std::uint32_t largest, int q) {
   return static_cast<std::uint16_t>((std::bit_cast<std::uint32_t>(scale) + 0xffffU) >> 16);
 }
 
-template <bool kStochastic>
+template <bool kStochastic, class Code>
 HWY_INLINE void round_block(const float* values, std::size_t count, const BlockOptions& options,
-                            std::uint32_t counter, float scale, std::int8_t* codes, Sums& sums) {
+                            std::uint32_t counter, float scale, Code* codes, Sums& sums) {
+  constexpr hn::Rebind<Code, Floats> kCodes;
   const V inverse = hn::Set(kFloats, 1.0F / scale);
   const V limit = hn::Set(kFloats, static_cast<float>(options.largest));
   V errors[kParts];
@@ -165,7 +165,7 @@ HWY_INLINE void round_block(const float* values, std::size_t count, const BlockO
         code = hn::NearestInt(y);
         q = hn::ConvertTo(kFloats, code);
       }
-      hn::StoreU(hn::DemoteTo(Bytes(), code), Bytes(), codes + at);
+      hn::StoreU(hn::DemoteTo(kCodes, code), kCodes, codes + at);
       const V error = hn::Sub(y, q);
       errors[part] = hn::Add(errors[part], hn::Mul(error, error));
       squares[part] = hn::Add(squares[part], hn::Mul(y, y));
@@ -177,9 +177,10 @@ HWY_INLINE void round_block(const float* values, std::size_t count, const BlockO
 }
 
 // `count` is a multiple of 16; false if the block holds a refused value.
+template <class Code>
 HWY_INLINE bool quantise_block(const float* values, std::size_t count, bool rotate,
                                const BlockOptions& options, std::uint32_t counter,
-                               std::uint16_t& scale_bits, std::int8_t* codes, Sums& sums) {
+                               std::uint16_t& scale_bits, Code* codes, Sums& sums) {
   std::uint32_t largest = largest_magnitude(values, count);
   if (largest >= kRefusedMagnitude) return false;
   alignas(64) float rotated[kLongestBlock];
@@ -194,7 +195,7 @@ HWY_INLINE bool quantise_block(const float* values, std::size_t count, bool rota
   }
   scale_bits = scale_of(largest, options.largest);
   if (scale_bits == 0) {
-    std::fill_n(codes, count, std::int8_t{0});
+    std::fill_n(codes, count, Code{0});
     return true;
   }
   const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(scale_bits) << 16);
@@ -206,8 +207,9 @@ HWY_INLINE bool quantise_block(const float* values, std::size_t count, bool rota
   return true;
 }
 
+template <class Code>
 std::size_t quantise(const float* values, std::size_t count, const BlockOptions& options,
-                     std::uint16_t* scales, std::int8_t* codes, Sums& sums) {
+                     std::uint16_t* scales, Code* codes, Sums& sums) {
   const std::size_t whole = count - count % options.block;
   for (std::size_t begin = 0; begin < whole; begin += options.block) {
     if (!quantise_block(values + begin, options.block, options.signs != nullptr, options,
@@ -219,7 +221,7 @@ std::size_t quantise(const float* values, std::size_t count, const BlockOptions&
   if (whole == count) return count;
   // The short block at the end is filled up with zeros, which change no sum.
   alignas(64) float last[kLongestBlock] = {};
-  std::int8_t last_codes[kLongestBlock];
+  Code last_codes[kLongestBlock];
   const std::size_t length = count - whole;
   std::copy_n(values + whole, length, last);
   const std::size_t padded = (length + kLanes - 1) / kLanes * kLanes;
@@ -232,15 +234,17 @@ std::size_t quantise(const float* values, std::size_t count, const BlockOptions&
   return count;
 }
 
-void dequantise(const std::uint16_t* scales, const std::int8_t* codes, std::size_t count,
+template <class Code>
+void dequantise(const std::uint16_t* scales, const Code* codes, std::size_t count,
                 const BlockOptions& options, float* values) {
+  constexpr hn::Rebind<Code, Floats> kCodes;
   for (std::size_t begin = 0; begin < count; begin += options.block) {
     const std::size_t length = std::min(options.block, count - begin);
     const float scale =
         std::bit_cast<float>(static_cast<std::uint32_t>(scales[begin / options.block]) << 16);
     std::size_t i = begin;
     for (; i + kWidth <= begin + length; i += kWidth) {
-      const auto code = hn::PromoteTo(kInts, hn::LoadU(Bytes(), codes + i));
+      const auto code = hn::PromoteTo(kInts, hn::LoadU(kCodes, codes + i));
       hn::StoreU(hn::Mul(hn::ConvertTo(kFloats, code), hn::Set(kFloats, scale)), kFloats,
                  values + i);
     }
@@ -343,8 +347,12 @@ std::size_t collect_kept(const float* values, std::size_t count, Threshold& thre
 }  // namespace
 
 const Kernels& table() {
-  static constexpr Kernels kTable{quantise,       dequantise,       scan,
-                                  count_at_least, collect_at_least, collect_kept};
+  static constexpr Kernels kTable{{quantise<std::int8_t>, dequantise<std::int8_t>},
+                                  {quantise<std::int16_t>, dequantise<std::int16_t>},
+                                  scan,
+                                  count_at_least,
+                                  collect_at_least,
+                                  collect_kept};
   return kTable;
 }
 

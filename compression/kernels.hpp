@@ -56,14 +56,21 @@ struct Threshold {
   std::size_t ties = 0;
 };
 
-struct Kernels {
+// A code of 16 bits or, in a byte, of 8 or fewer.
+template <class Code>
+struct BlockKernels {
   // Values to scales and codes. Adds to `sums`, block by block. Returns `count`, or where the first
   // block begins that holds a refused value.
   std::size_t (*quantise)(const float* values, std::size_t count, const BlockOptions&,
-                          std::uint16_t* scales, std::int8_t* codes, Sums& sums);
+                          std::uint16_t* scales, Code* codes, Sums& sums);
   // Scales and codes to values.
-  void (*dequantise)(const std::uint16_t* scales, const std::int8_t* codes, std::size_t count,
+  void (*dequantise)(const std::uint16_t* scales, const Code* codes, std::size_t count,
                      const BlockOptions&, float* values);
+};
+
+struct Kernels {
+  BlockKernels<std::int8_t> narrow;
+  BlockKernels<std::int16_t> wide;
   // The largest magnitude of at most kPiece values; adds the sum of their squares to `squares`.
   std::uint32_t (*scan)(const float* values, std::size_t count, double& squares);
   // How many magnitudes are at least this.

@@ -49,9 +49,9 @@ std::uint16_t scale_of(std::uint32_t largest_magnitude, int largest) {
 }
 
 // One block; returns false if it holds a refused value.
+template <class Code>
 bool quantise_block(const float* values, std::size_t count, const BlockOptions& options,
-                    std::uint32_t counter, std::uint16_t& scale_bits, std::int8_t* codes,
-                    Sums& sums) {
+                    std::uint32_t counter, std::uint16_t& scale_bits, Code* codes, Sums& sums) {
   std::uint32_t largest = 0;
   for (std::size_t i = 0; i < count; ++i) largest = std::max(largest, magnitude_of(values[i]));
   if (largest >= kRefusedMagnitude) return false;
@@ -66,7 +66,7 @@ bool quantise_block(const float* values, std::size_t count, const BlockOptions& 
   }
   scale_bits = scale_of(largest, options.largest);
   if (scale_bits == 0) {
-    std::fill_n(codes, count, std::int8_t{0});
+    std::fill_n(codes, count, Code{0});
     return true;
   }
   const float scale = std::bit_cast<float>(static_cast<std::uint32_t>(scale_bits) << 16);
@@ -84,7 +84,7 @@ bool quantise_block(const float* values, std::size_t count, const BlockOptions& 
     } else {
       q = std::nearbyint(y);
     }
-    codes[i] = static_cast<std::int8_t>(q);
+    codes[i] = static_cast<Code>(q);
     const float error = y - q;
     errors[i % kLanes] += error * error;
     squares[i % kLanes] += y * y;
@@ -95,8 +95,9 @@ bool quantise_block(const float* values, std::size_t count, const BlockOptions& 
   return true;
 }
 
+template <class Code>
 std::size_t quantise(const float* values, std::size_t count, const BlockOptions& options,
-                     std::uint16_t* scales, std::int8_t* codes, Sums& sums) {
+                     std::uint16_t* scales, Code* codes, Sums& sums) {
   for (std::size_t begin = 0; begin < count; begin += options.block) {
     const std::size_t length = std::min(options.block, count - begin);
     if (!quantise_block(values + begin, length, options,
@@ -108,7 +109,8 @@ std::size_t quantise(const float* values, std::size_t count, const BlockOptions&
   return count;
 }
 
-void dequantise(const std::uint16_t* scales, const std::int8_t* codes, std::size_t count,
+template <class Code>
+void dequantise(const std::uint16_t* scales, const Code* codes, std::size_t count,
                 const BlockOptions& options, float* values) {
   for (std::size_t begin = 0; begin < count; begin += options.block) {
     const std::size_t length = std::min(options.block, count - begin);
@@ -168,8 +170,12 @@ std::size_t collect_kept(const float* values, std::size_t count, Threshold& thre
 }  // namespace
 
 const Kernels& scalar_kernels() {
-  static constexpr Kernels table{quantise,       dequantise,       scan,
-                                 count_at_least, collect_at_least, collect_kept};
+  static constexpr Kernels table{{quantise<std::int8_t>, dequantise<std::int8_t>},
+                                 {quantise<std::int16_t>, dequantise<std::int16_t>},
+                                 scan,
+                                 count_at_least,
+                                 collect_at_least,
+                                 collect_kept};
   return table;
 }
 

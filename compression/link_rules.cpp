@@ -32,7 +32,9 @@ Rung select_as(const Rung& selecting, std::uint32_t density, const Rung& rung) {
   made.own_mask = selecting.own_mask;
   made.density = density;
   made.rotated = false;
-  if (rung.selection == Selection::kAll && is_integer(rung.format)) made.packed = selecting.packed;
+  if (rung.selection == Selection::kAll && can_be_packed(rung.format)) {
+    made.packed = selecting.packed;
+  }
   return made;
 }
 
@@ -120,7 +122,8 @@ Rung backward_rung(const Rung& chosen, const Rung& forward) {
   if (coarser || chosen.format == forward.format) return values;
   values.format = chosen.format;
   values.block = chosen.block;
-  if (!is_integer(chosen.format)) values.stochastic = values.packed = false;
+  if (!is_integer(chosen.format)) values.stochastic = false;
+  if (!can_be_packed(chosen.format)) values.packed = false;
   return values;
 }
 

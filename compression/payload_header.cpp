@@ -34,8 +34,9 @@ std::uint32_t read_number(const std::byte* from) {
 }
 
 Result<ValueFormat> format_of(unsigned number) {
-  for (const ValueFormat format : {ValueFormat::kInt3, ValueFormat::kInt4, ValueFormat::kInt6,
-                                   ValueFormat::kInt8, ValueFormat::kBf16, ValueFormat::kFp32}) {
+  for (const ValueFormat format :
+       {ValueFormat::kInt3, ValueFormat::kInt4, ValueFormat::kInt6, ValueFormat::kInt8,
+        ValueFormat::kBf16, ValueFormat::kInt16, ValueFormat::kFp32}) {
     if (static_cast<unsigned>(format) == number) return format;
   }
   return Error{fmt::format("value format {} is not known", number)};
@@ -56,12 +57,12 @@ Result<Start> read_start(std::span<const std::byte> payload, std::size_t header_
   if (format.has_error()) return format.error();
   const auto block = std::to_integer<unsigned>(payload[1]);
   const auto flags = std::to_integer<unsigned>(payload[2]);
-  const bool integer = std::to_integer<unsigned>(payload[0]) <= 8;
+  const bool integer = is_integer(format.value());
   if (integer ? block < 5 || block > 8 : block != 0) {
     return Error{fmt::format("value format {} cannot have blocks of 2^{}",
                              std::to_integer<unsigned>(payload[0]), block)};
   }
-  if (!integer) allowed &= ~kPacked;
+  if (!can_be_packed(format.value())) allowed &= ~kPacked;
   if ((flags & ~allowed) != 0 || payload[3] != std::byte{0}) {
     return Error{fmt::format("payload has flags {:#x}, which are not known", flags & ~allowed)};
   }

@@ -16,8 +16,9 @@ namespace {
 constexpr double kPerPercent = 1e7;  // density of one percent
 
 constexpr std::pair<ValueFormat, std::string_view> kFormats[] = {
-    {ValueFormat::kFp32, "fp32"}, {ValueFormat::kBf16, "bf16"}, {ValueFormat::kInt8, "int8"},
-    {ValueFormat::kInt6, "int6"}, {ValueFormat::kInt4, "int4"}, {ValueFormat::kInt3, "int3"}};
+    {ValueFormat::kFp32, "fp32"}, {ValueFormat::kBf16, "bf16"}, {ValueFormat::kInt16, "int16"},
+    {ValueFormat::kInt8, "int8"}, {ValueFormat::kInt6, "int6"}, {ValueFormat::kInt4, "int4"},
+    {ValueFormat::kInt3, "int3"}};
 
 constexpr std::pair<Selection, std::string_view> kSelections[] = {
     {Selection::kTopKPerToken, "topk"},
@@ -122,6 +123,7 @@ Result<void> check(const Rung& rung) {
   if (rung.block != 32 && rung.block != 64 && rung.block != 128 && rung.block != 256) {
     return Error{fmt::format("a block of {} is not 32, 64, 128 or 256", rung.block)};
   }
+  if (rung.packed && !can_be_packed(rung.format)) return Error{"codes of 16 bits are not packed"};
   if (rung.rotated && !all) return Error{"only rungs that send every entry can be rotated"};
   return {};
 }
@@ -183,6 +185,7 @@ std::uint16_t usual_block(ValueFormat format) {
     case ValueFormat::kInt6:
       return 64;
     case ValueFormat::kInt8:
+    case ValueFormat::kInt16:
       return 128;
     case ValueFormat::kBf16:
     case ValueFormat::kFp32:
@@ -229,6 +232,7 @@ Result<Rung> unpack(std::uint64_t packed) {
     case ValueFormat::kInt6:
     case ValueFormat::kInt8:
     case ValueFormat::kBf16:
+    case ValueFormat::kInt16:
     case ValueFormat::kFp32:
       break;
     default:
@@ -241,7 +245,17 @@ Result<Rung> unpack(std::uint64_t packed) {
 
 std::span<const Rung> default_ladder() { return kLadder; }
 
-bool is_integer(ValueFormat format) { return static_cast<int>(format) <= 8; }
+unsigned bits_of(ValueFormat format) {
+  return format == ValueFormat::kInt16 ? 16 : static_cast<unsigned>(format);
+}
+
+bool is_integer(ValueFormat format) {
+  return format != ValueFormat::kBf16 && format != ValueFormat::kFp32;
+}
+
+bool can_be_packed(ValueFormat format) {
+  return is_integer(format) && format != ValueFormat::kInt16;
+}
 
 bool shares_mask(const Rung& forward) {
   return forward.selection != Selection::kAll && !forward.own_mask;

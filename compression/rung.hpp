@@ -18,6 +18,7 @@ enum class ValueFormat : std::uint8_t {
   kInt6 = 6,
   kInt8 = 8,
   kBf16 = 16,
+  kInt16 = 17,  // 16 bits; 16 itself is bfloat16
   kFp32 = 32,
 };
 
@@ -31,9 +32,9 @@ enum class Selection : std::uint8_t {
 
 inline constexpr std::uint32_t kWholeDensity = 1'000'000'000;
 
-// Names: fp32, bf16, int8/128, int4/64-rotated-stochastic, topk10%-int4/64-packed, gtopk1%-fp32,
-// indexed1%. A block that is the format's usual one may be left out when parsing; it is always
-// printed. An own mask is "-ownmask". parse(name(rung)) is the rung.
+// Names: fp32, bf16, int16/128, int8/128, int4/64-rotated-stochastic, topk10%-int4/64-packed,
+// gtopk1%-fp32, indexed1%. A block that is the format's usual one may be left out when parsing; it
+// is always printed. An own mask is "-ownmask". parse(name(rung)) is the rung.
 struct Rung {
   Selection selection = Selection::kAll;
   std::uint32_t density = kWholeDensity;  // entries sent, in parts per 10^9; kAll: kWholeDensity
@@ -41,7 +42,7 @@ struct Rung {
   std::uint16_t block = 0;  // 32, 64, 128 or 256 for integer formats, else 0
   bool rotated = false;     // integer formats of kAll only
   bool stochastic = false;  // integer formats only
-  bool packed = false;      // entropy-coded where that is shorter; integer formats only
+  bool packed = false;      // entropy-coded where that is shorter; integer formats up to 8 bits
   // The backward payload of a top-k link holds the gradient at the forward's entries; with an own
   // mask it selects for itself. kIndexed always has its own.
   bool own_mask = false;
@@ -59,7 +60,7 @@ struct Rung {
 [[nodiscard]] std::uint64_t pack(const Rung& rung);
 [[nodiscard]] Result<Rung> unpack(std::uint64_t packed);
 
-// 128 for int8, 64 for int6 and int4, 32 for int3, 0 for fp32 and bf16.
+// 128 for int16 and int8, 64 for int6 and int4, 32 for int3, 0 for fp32 and bf16.
 [[nodiscard]] std::uint16_t usual_block(ValueFormat format);
 
 // Entries kept of `count` (a row, or the tensor): density x count to the nearest, halves up, at
@@ -69,7 +70,12 @@ struct Rung {
 // The order in which a link moves, from the mildest rung to the hardest.
 [[nodiscard]] std::span<const Rung> default_ladder();
 
+// Of a value as it is written, without its block's scale.
+[[nodiscard]] unsigned bits_of(ValueFormat format);
+
+// Blocks of codes; and whether these can be packed.
 [[nodiscard]] bool is_integer(ValueFormat format);
+[[nodiscard]] bool can_be_packed(ValueFormat format);
 
 // Whether the backward of a forward under this rung is encoded with encode_masked.
 [[nodiscard]] bool shares_mask(const Rung& forward);

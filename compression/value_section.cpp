@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::uint32_t kInfinity = 0x7f800000;
 
-unsigned bits_of(ValueFormat format) { return static_cast<unsigned>(format); }
-
-bool has_blocks(ValueFormat format) { return bits_of(format) <= 8; }
-
 std::size_t scale_count(std::size_t count, std::size_t block) {
   return (count + block - 1) / block;
 }
@@ -90,6 +86,11 @@ WrittenValues write_blocks(std::span<const float> values, const ValueLayout& lay
   const std::size_t scaled = scale_count(values.size(), layout.block);
   if (scaled % 2 != 0) scales[scaled] = 0;
   std::byte* const codes = to + scale_bytes(values.size(), layout.block);
+  if (bits == 16) {
+    const std::size_t done = kernels().wide.quantise(values.data(), values.size(), block, scales,
+                                                     reinterpret_cast<std::int16_t*>(codes), sums);
+    return {.refused = done, .bytes = plain_value_bytes(layout, values.size())};
+  }
   // Plain codes go out piece by piece; of packed ones all must be known first.
   std::int8_t piece_codes[kPiece];
   auto* const symbols =
@@ -99,8 +100,8 @@ WrittenValues write_blocks(std::span<const float> values, const ValueLayout& lay
     block.counter = static_cast<std::uint32_t>(at);
     std::int8_t* const here =
         layout.packed || bits != 8 ? piece_codes : reinterpret_cast<std::int8_t*>(codes) + at;
-    const std::size_t done = kernels().quantise(values.data() + at, length, block,
-                                                scales + at / layout.block, here, sums);
+    const std::size_t done = kernels().narrow.quantise(values.data() + at, length, block,
+                                                       scales + at / layout.block, here, sums);
     if (done != length) return {.refused = at + done};
     if (layout.packed) {
       codes_to_symbols({here, length}, bits, symbols + symbol_count(at, bits));
@@ -142,6 +143,18 @@ Result<void> read_floats(std::span<const std::byte> section, ValueFormat format,
   return {};
 }
 
+// `body` has as many codes of 16 bits as there are values; it need not be aligned.
+void read_wide_codes(std::span<const std::byte> body, std::span<const std::uint16_t> scales,
+                     const BlockOptions& block, std::span<float> values) {
+  std::int16_t codes[kPiece];
+  for (std::size_t at = 0; at < values.size(); at += kPiece) {
+    const std::size_t length = std::min(kPiece, values.size() - at);
+    std::memcpy(codes, body.data() + 2 * at, 2 * length);
+    kernels().wide.dequantise(scales.data() + at / block.block, codes, length, block,
+                              values.data() + at);
+  }
+}
+
 Result<void> read_blocks(std::span<const std::byte> section, const ValueLayout& layout,
                          std::uint32_t seed, Workspace::Memory& memory, std::span<float> values) {
   const unsigned bits = bits_of(layout.format);
@@ -169,6 +182,10 @@ Result<void> read_blocks(std::span<const std::byte> section, const ValueLayout& 
     return Error{fmt::format("payload has {} bytes of codes instead of {}", body.size(),
                              plain_code_bytes(values.size(), bits))};
   }
+  if (bits == 16) {
+    read_wide_codes(body, scales, block, values);
+    return {};
+  }
   std::int8_t piece_codes[kPiece];
   for (std::size_t at = 0; at < values.size(); at += kPiece) {
     const std::size_t length = std::min(kPiece, values.size() - at);
@@ -180,8 +197,8 @@ Result<void> read_blocks(std::span<const std::byte> section, const ValueLayout& 
     } else {
       codes = reinterpret_cast<const std::int8_t*>(body.data()) + at;
     }
-    kernels().dequantise(scales.data() + at / layout.block, codes, length, block,
-                         values.data() + at);
+    kernels().narrow.dequantise(scales.data() + at / layout.block, codes, length, block,
+                                values.data() + at);
   }
   return {};
 }
@@ -190,20 +207,20 @@ Result<void> read_blocks(std::span<const std::byte> section, const ValueLayout& 
 
 std::size_t plain_value_bytes(const ValueLayout& layout, std::size_t count) {
   const unsigned bits = bits_of(layout.format);
-  if (!has_blocks(layout.format)) return count * bits / 8;
+  if (!is_integer(layout.format)) return count * bits / 8;
   return scale_bytes(count, layout.block) + plain_code_bytes(count, bits);
 }
 
 WrittenValues write_values(std::span<const float> values, const ValueLayout& layout,
                            const WriteOptions& options, Workspace::Memory& memory, std::byte* to,
                            Sums& sums) {
-  if (!has_blocks(layout.format)) return write_floats(values, layout.format, to, sums);
+  if (!is_integer(layout.format)) return write_floats(values, layout.format, to, sums);
   return write_blocks(values, layout, options, memory, to, sums);
 }
 
 Result<void> read_values(std::span<const std::byte> section, const ValueLayout& layout,
                          std::uint32_t seed, Workspace::Memory& memory, std::span<float> values) {
-  if (has_blocks(layout.format)) return read_blocks(section, layout, seed, memory, values);
+  if (is_integer(layout.format)) return read_blocks(section, layout, seed, memory, values);
   if (section.size() != plain_value_bytes(layout, values.size())) {
     return Error{fmt::format("payload has {} bytes of values instead of {}", section.size(),
                              plain_value_bytes(layout, values.size()))};

@@ -2,6 +2,7 @@
 #include "compnode/worker/boundary_codec.hpp"
 
 #include "compnode/execution/torch.hpp"
+#include "compression/finite.hpp"
 #include "proto/assert.hpp"
 #include "proto/checksum.hpp"
 
@@ -186,6 +187,17 @@ compression::Result<void> BoundaryCodec::decode(const BoundaryTensor& what,
     received_.put(key_of(what), {rung, shared ? std::move(mask) : Mask()});
   }
   return done;
+}
+
+compression::Result<void> BoundaryCodec::check_finite(const at::Tensor& tensor) {
+  if (!tensor.device().is_cpu()) {
+    if (at::isfinite(tensor).all().item<bool>()) return {};
+    return check_finite(tensor.to(at::kCPU));
+  }
+  return with_values(tensor, [&](auto values) {
+    const auto given = std::span<const typename decltype(values)::value_type>(values);
+    return compression::check_finite(given, shape_of(tensor).columns);
+  });
 }
 
 void BoundaryCodec::note_dense(const BoundaryTensor& what, const Rung& rung) {

@@ -56,7 +56,7 @@ class BoundaryCodec {
   // `tensor`: fp32 or bf16, contiguous, on the CPU or on a device that DeviceBoundary serves; the
   // payload may refer to its memory. `mask`: of a backward, for a rung without selection. A forward
   // of training leaves its mask for the backward that answers it. A tensor that no lossy rung can
-  // carry, one with NaN or infinity, goes out dense: the step's end finds where it came from.
+  // carry, one with magnitudes of 2^100, goes out dense.
   [[nodiscard]] Encoded encode(const BoundaryTensor& what, const at::Tensor& tensor,
                                const compression::Rung& rung, const Mask& mask);
 
@@ -74,6 +74,8 @@ class BoundaryCodec {
                                                  const compression::Rung& rung,
                                                  std::span<const std::byte> payload,
                                                  at::Tensor& into);
+  // An error names the first NaN or infinity by row and column. `tensor`: as for encode().
+  [[nodiscard]] static compression::Result<void> check_finite(const at::Tensor& tensor);
   // A forward that came dense: nothing to decode, but its backward asks how it came.
   void note_dense(const BoundaryTensor& what, const compression::Rung& rung);
 

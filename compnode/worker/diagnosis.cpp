@@ -12,6 +12,29 @@ namespace longhaul::compnode {
 using proto::StageIndex;
 using Phase = wire::TensorHeader;
 
+std::string TrainingLoop::numeric_advice(std::uint64_t step) const {
+  const std::string advice = step == stage_.first_step && !stage_.job.model().from().empty()
+                                 ? fmt::format("check the weights in {}", stage_.job.model().from())
+                                 : "a lower learning rate, a longer warm-up or clip_norm may help";
+  const std::uint64_t every = stage_.job.checkpoint().every();
+  return advice + (every > 0 && step >= every ? ", and the last checkpoint is sound" : "");
+}
+
+proto::Error TrainingLoop::explained(proto::Error error, const Computed& forward) {
+  // Inputs are finite: whoever sent them, and the link, made sure. So the operator is one of ours.
+  std::string first;
+  (void)shard_.forward(forward.moment.micro_batch, forward.point, forward.inputs, false,
+                       [&](proto::OperatorIndex op, const at::Tensor& out) {
+                         if (!first.empty() || at::isfinite(out).all().item<bool>()) return;
+                         first = stage_.graph.operators[op.value].id;
+                       });
+  if (!first.empty())
+    error.message += fmt::format("; the first operator to produce it is '{}'", first);
+  const bool training = forward.moment.phase == Phase::TRAINING;
+  error.message += "; " + numeric_advice(training ? forward.moment.step : forward.moment.step - 1);
+  return error;
+}
+
 void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms) {
   // No stage has applied the step, so the forward passes can be repeated with every output watched.
   constexpr double kNothing = -1.0;
@@ -66,15 +89,9 @@ void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms
         {proto::ErrorKind::kLost, fmt::format("step {}: {} became NaN or infinite on stage {}",
                                               step + 1, what, owner.value)});
   }
-  const std::string advice = step == stage_.first_step && !stage_.job.model().from().empty()
-                                 ? fmt::format("check the weights in {}", stage_.job.model().from())
-                                 : "a lower learning rate, a longer warm-up or clip_norm may help";
-  const bool has_checkpoint =
-      step >= stage_.job.checkpoint().every() && stage_.job.checkpoint().every() > 0;
   throw proto::Failed(
-      {proto::ErrorKind::kNumeric,
-       fmt::format("step {}: {} became NaN or infinite; {}; {}{}", step + 1, what, where, advice,
-                   has_checkpoint ? ", and the last checkpoint is sound" : "")});
+      {proto::ErrorKind::kNumeric, fmt::format("step {}: {} became NaN or infinite; {}; {}",
+                                               step + 1, what, where, numeric_advice(step))});
 }
 
 }  // namespace longhaul::compnode

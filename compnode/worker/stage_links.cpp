@@ -4,6 +4,7 @@
 #include "compnode/worker/failure.hpp"
 #include "compression/codec.hpp"
 #include "proto/assert.hpp"
+#include "proto/text.hpp"
 
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
@@ -67,6 +68,16 @@ std::string direction_of(wire::TensorHeader::Kind kind) {
   return kind == Kind::TIED_GRADIENT ? "tied" : "other";
 }
 
+// What errors begin with.
+std::string place_of(const MessageKey& key, StageIndex to) {
+  const Moment& moment = key.moment;
+  const bool evaluated = moment.phase == Kind::EVALUATION || moment.phase == Kind::EVALUATION_DENSE;
+  return fmt::format("link from stage {} to stage {}, {} {}, micro-batch {}, tensor {}",
+                     key.from.value, to.value, evaluated ? "evaluation after step" : "step",
+                     evaluated ? moment.step : moment.step + 1, moment.micro_batch.value,
+                     proto::quoted(key.name));
+}
+
 }  // namespace
 
 StageLinks::StageLinks(const proto::Graph& graph, const proto::Plan& plan, Options options)
@@ -113,25 +124,28 @@ bool StageLinks::expects(const wire::TensorHeader& header) const {
 proto::Result<void> StageLinks::deliver(wire::TensorHeader header, proto::Payload payload) {
   MessageKey key = key_of(header);
   if (!expects(header)) {
-    return proto::Error{
-        proto::ErrorKind::kInternal,
-        fmt::format("stage {} sent a message that this stage does not expect: kind "
-                    "{}, tensor '{}'",
-                    header.from_stage(), static_cast<int>(header.kind()), header.name())};
+    return broken(key, fmt::format("this stage expects no such message of kind {}",
+                                   static_cast<int>(header.kind())))
+        .error();
   }
-  if (!mailbox_.put(std::move(key), {std::move(header), std::move(payload)})) {
-    return proto::Error{proto::ErrorKind::kInternal, "a peer sent the same tensor twice"};
+  if (!mailbox_.put(key, {std::move(header), std::move(payload)})) {
+    return broken(key, "it came before").error();
   }
   return {};
 }
 
 proto::Failed StageLinks::broken(const MessageKey& key, const std::string& why) const {
-  return proto::Failed(
-      {proto::ErrorKind::kInternal,
-       fmt::format("link from stage {} to stage {}, step {}, micro-batch {}, tensor "
-                   "'{}': {}",
-                   key.from.value, options_.self.value, key.moment.step + 1,
-                   key.moment.micro_batch.value, key.name, why)});
+  return proto::Failed({proto::ErrorKind::kInternal, place_of(key, options_.self) + ": " + why});
+}
+
+void StageLinks::refuse_not_finite(const BoundaryTensor& what, const at::Tensor& tensor) const {
+  const auto finite = BoundaryCodec::check_finite(tensor);
+  if (finite) return;
+  const MessageKey key{options_.self, what.backward ? Kind::GRADIENT : Kind::ACTIVATION,
+                       what.moment, graph_.value_name(what.value)};
+  throw proto::Failed(
+      {proto::ErrorKind::kNumeric,
+       place_of(key, what.backward ? what.from : what.to) + ": " + finite.error().message});
 }
 
 proto::Shape StageLinks::shape_of(proto::ValueIndex value, std::int64_t sequences) const {
@@ -196,6 +210,8 @@ void StageLinks::send_boundary(const BoundaryTensor& what, const at::Tensor& ten
                                 what.backward ? Kind::GRADIENT : Kind::ACTIVATION, what.moment,
                                 graph_.value_name(what.value), tensor);
   const at::Tensor values = tensor.to(codec_place(tensor.device())).contiguous();
+  // Where it costs no wait for a device: then whoever computed it can still say how it came about.
+  if (values.device().is_cpu()) refuse_not_finite(what, values);
   if (!compresses()) return encode_and_send(what, std::move(message), values);
   boost::asio::post(encoder_, [this, what, message = std::move(message), values]() mutable {
     try {
@@ -208,6 +224,7 @@ void StageLinks::send_boundary(const BoundaryTensor& what, const at::Tensor& ten
 
 void StageLinks::encode_and_send(const BoundaryTensor& what, Outgoing message,
                                  const at::Tensor& tensor) {
+  if (!tensor.device().is_cpu()) refuse_not_finite(what, tensor);
   const bool training = what.moment.phase == Kind::TRAINING;
   const auto start = std::chrono::steady_clock::now();
   const BoundaryCodec::Received answered =
@@ -307,13 +324,23 @@ at::Tensor StageLinks::receive_boundary(const BoundaryTensor& what, proto::Shape
   if (!rung) throw broken(key, rung.error().message);
   if (*codec == codec_for(expected.type)) {
     codec_.note_dense(what, *rung);
-    return dense_tensor(key, std::move(message), expected);
+    at::Tensor values = dense_tensor(key, std::move(message), expected);
+    if (const auto finite = BoundaryCodec::check_finite(values); !finite) {
+      throw broken(key, finite.error().message);
+    }
+    return values;
   }
   const auto start = std::chrono::steady_clock::now();
   const auto place = at::TensorOptions(codec_place(options_.device)).dtype(expected.type);
   at::Tensor values = at::empty(expected.shape, place);
   const auto decoded = codec_.decode(what, *codec, *rung, message.payload.bytes, values);
   if (!decoded) throw broken(key, decoded.error().message);
+  // A float32 that is sent as such may be too large for bfloat16.
+  if (expected.type == at::kBFloat16) {
+    if (const auto finite = BoundaryCodec::check_finite(values); !finite) {
+      throw broken(key, finite.error().message);
+    }
+  }
   const double took_s = seconds_since(start);
   decode_s_ += took_s;
   if (what.moment.phase == Kind::TRAINING) control_.on_decoded(link_of(what), took_s);

@@ -24,8 +24,8 @@ namespace longhaul::compnode {
 
 // Everything here runs on the executor's thread but for deliver() and reports(). Boundary tensors
 // that are compressed are encoded on a thread of their own, while the executor goes on. Receiving
-// waits; what arrives damaged, in another shape, or not at all throws proto::Failed, which names
-// link and tensor.
+// waits; what arrives damaged, in another shape, with NaN or infinity, or not at all throws
+// proto::Failed, which names link, step and tensor. So does sending NaN or infinity, as kNumeric.
 class StageLinks {
  public:
   // Hands a message to the network; called on the executor's and the encoder's thread.
@@ -52,7 +52,8 @@ class StageLinks {
   // executor.
   [[nodiscard]] LinkControl& control() { return control_; }
 
-  // From the loop thread: a message of this epoch. An error: the peer broke the protocol.
+  // From the loop thread: a message of this epoch. An error: the peer broke the protocol; it names
+  // link, step and tensor.
   [[nodiscard]] proto::Result<void> deliver(wire::TensorHeader header, proto::Payload payload);
   // No more will come: whoever waits fails with this.
   void close(proto::Error error) { mailbox_.close(std::move(error)); }
@@ -130,6 +131,7 @@ class StageLinks {
   [[nodiscard]] at::Tensor receive_tensor(const MessageKey& key, const Expected& expected);
   [[nodiscard]] bool expects(const wire::TensorHeader& header) const;
   [[nodiscard]] proto::Failed broken(const MessageKey& key, const std::string& why) const;
+  void refuse_not_finite(const BoundaryTensor& what, const at::Tensor& tensor) const;
   [[nodiscard]] proto::Shape shape_of(proto::ValueIndex value, std::int64_t sequences) const;
 
   const proto::Graph& graph_;

@@ -243,6 +243,15 @@ std::vector<ValueTensor> TrainingLoop::inputs_of(const Moment& moment, std::int6
   return inputs;
 }
 
+void TrainingLoop::send_outputs(const Computed& forward, const std::vector<ValueTensor>& outputs) {
+  try {
+    links_.send_outputs(forward.moment, outputs);
+  } catch (const proto::Failed& failed) {
+    if (failed.error().kind != proto::ErrorKind::kNumeric) throw;
+    throw proto::Failed(explained(failed.error(), forward));
+  }
+}
+
 double TrainingLoop::forward(const Moment& moment, double& loss_sum) {
   const auto inputs = inputs_of(moment, stage_.plan.micro_batch_size);
   const auto start = Clock::now();
@@ -253,7 +262,7 @@ double TrainingLoop::forward(const Moment& moment, double& loss_sum) {
   const Shard::Forward result = shard_.forward(moment.micro_batch, point, inputs, true);
   if (result.loss.defined()) loss_sum += result.loss.item<double>();
   const double computed_s = seconds_since(start);
-  links_.send_outputs(moment, result.outputs);
+  send_outputs({moment, point, inputs}, result.outputs);
   return computed_s;
 }
 
@@ -263,7 +272,15 @@ double TrainingLoop::backward_input(const Moment& moment) {
   const auto gradients =
       shard_.backward_input(moment.micro_batch, output_gradients, 1.0 / stage_.plan.micro_batches);
   const double computed_s = seconds_since(start);
-  links_.send_input_gradients(moment, gradients);
+  try {
+    links_.send_input_gradients(moment, gradients);
+  } catch (const proto::Failed& failed) {
+    if (failed.error().kind != proto::ErrorKind::kNumeric) throw;
+    proto::Error error = failed.error();
+    error.message +=
+        "; it is a gradient, the forward pass was finite; " + numeric_advice(moment.step);
+    throw proto::Failed(error);
+  }
   return computed_s;
 }
 
@@ -328,9 +345,9 @@ double TrainingLoop::holdout_loss(std::uint64_t steps_done, Phase::Phase phase) 
     }
     ExecutionPoint point;
     point.training = false;
-    const auto result =
-        shard_.forward(moment.micro_batch, point, inputs_of(moment, sequences), false);
-    links_.send_outputs(moment, result.outputs);
+    const auto inputs = inputs_of(moment, sequences);
+    const auto result = shard_.forward(moment.micro_batch, point, inputs, false);
+    send_outputs({moment, point, inputs}, result.outputs);
     if (!is_last()) continue;
     weighted_loss += result.loss.item<double>() * static_cast<double>(sequences);
     if (stage_count() > 1 && m + window < count) links_.send_done(moment, StageIndex{0});

@@ -49,6 +49,16 @@ class TrainingLoop {
   double backward_input(const Moment& moment);
   [[nodiscard]] std::vector<ValueTensor> inputs_of(const Moment& moment, std::int64_t sequences);
   void send_data(const Moment& moment, const DataFeed::Batch& batch);
+  // How a micro-batch's forward was computed, for who has to ask again.
+  struct Computed {
+    Moment moment;
+    ExecutionPoint point;
+    const std::vector<ValueTensor>& inputs;
+  };
+  void send_outputs(const Computed& forward, const std::vector<ValueTensor>& outputs);
+  // The error of a boundary tensor that is not finite, and the operator that made it so.
+  [[nodiscard]] proto::Error explained(proto::Error error, const Computed& forward);
+  [[nodiscard]] std::string numeric_advice(std::uint64_t step) const;
 
   [[nodiscard]] StepEnd agree(std::uint64_t step, double loss_sum);
   [[noreturn]] void diagnose(std::uint64_t step, const std::vector<double>& norms);

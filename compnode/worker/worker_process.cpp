@@ -51,6 +51,7 @@ class WorkerProcess {
   void train();
   void on_tensor(wire::TensorHeader header, proto::Payload payload);
   void on_link_error(StageIndex peer, const Error& error);
+  void lose(StageIndex peer, const Error& error);
 
   void send_event(wire::WorkerEvent event);  // loop thread
   void fail(const Error& error);             // loop thread
@@ -256,15 +257,18 @@ void WorkerProcess::on_tensor(wire::TensorHeader header, proto::Payload payload)
   if (!links_) return;  // nobody is linked before the stage is prepared
   const StageIndex from{header.from_stage()};
   if (auto delivered = links_->deliver(std::move(header), std::move(payload)); !delivered) {
-    on_link_error(from, delivered.error());
+    lose(from, delivered.error());  // which names the link
   }
 }
 
 void WorkerProcess::on_link_error(StageIndex peer, const Error& error) {
+  lose(peer, proto::with_context("link to stage " + std::to_string(peer.value), error));
+}
+
+void WorkerProcess::lose(StageIndex peer, const Error& error) {
   if (over_) return;
-  const Error told = proto::with_context("link to stage " + std::to_string(peer.value), error);
-  if (links_) links_->lose(peer, told);  // the device thread fails with it, once it needs the link
-  if (!links_ || !unlinked_.empty()) fail(told);
+  if (links_) links_->lose(peer, error);  // the device thread fails with it, once it needs the link
+  if (!links_ || !unlinked_.empty()) fail(error);
 }
 
 void WorkerProcess::send_event(wire::WorkerEvent event) {

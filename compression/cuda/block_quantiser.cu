@@ -1,4 +1,4 @@
-// Blocks of 3- to 8-bit codes: a warp takes a block, a lane every 32nd of its values.
+// Blocks of 3- to 8-bit and of 16-bit codes: a warp takes a block, a lane every 32nd of its values.
 //
 // What it computes: format.md, "Blocks", "Rotated blocks", "Plain codes" and the symbols of "Packed
 // codes", in one pass: values in, scales and codes or symbols out. CPU reference: quantise() and
@@ -121,7 +121,7 @@ template <unsigned kBits, bool kSymbols>
 __device__ WarpWord word_of_lane(uint32_t code) {
   const unsigned lane = lane_of_thread();
   constexpr unsigned kWords = kWordsOf32<kBits, kSymbols>;
-  if constexpr (kSymbols || kBits == 4 || kBits == 8) {  // words begin where codes do
+  if constexpr (kSymbols || 32 % kBits == 0) {  // words begin where codes do
     constexpr unsigned kCodes = kWarpLanes / kWords;
     uint32_t word = 0;
     if constexpr (kBits == 3) {
@@ -295,7 +295,8 @@ void quantise(const QuantiseTask& task) {
   if (task.count == 0) return;
   const unsigned block = task.layout.block;
   const bool symbols = task.symbols;
-  const auto kernel = task.layout.bits == 8   ? quantiser_for<8, false>(block)
+  const auto kernel = task.layout.bits == 16  ? quantiser_for<16, false>(block)
+                      : task.layout.bits == 8 ? quantiser_for<8, false>(block)
                       : task.layout.bits == 4 ? quantiser_for<4, false>(block)
                       : task.layout.bits == 6
                           ? symbols ? quantiser_for<6, true>(block) : quantiser_for<6, false>(block)
@@ -308,7 +309,8 @@ void dequantise(const DequantiseTask& task) {
   if (task.count == 0) return;
   const unsigned block = task.layout.block;
   const bool symbols = task.symbols;
-  const auto kernel = task.layout.bits == 8   ? dequantiser_for<8, false>(block)
+  const auto kernel = task.layout.bits == 16  ? dequantiser_for<16, false>(block)
+                      : task.layout.bits == 8 ? dequantiser_for<8, false>(block)
                       : task.layout.bits == 4 ? dequantiser_for<4, false>(block)
                       : task.layout.bits == 6 ? symbols ? dequantiser_for<6, true>(block)
                                                         : dequantiser_for<6, false>(block)

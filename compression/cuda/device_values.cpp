@@ -13,10 +13,6 @@
 namespace longhaul::compression::cuda {
 namespace {
 
-unsigned bits_of(ValueFormat format) { return static_cast<unsigned>(format); }
-
-bool has_blocks(ValueFormat format) { return bits_of(format) <= 8; }
-
 std::size_t scale_count(std::size_t count, std::size_t block) {
   return (count + block - 1) / block;
 }
@@ -216,7 +212,7 @@ double sum_of_squares(In<float> values, uint32_t rows, uint32_t columns, Measure
 PreparedValues prepare_values(In<float> values, std::size_t count, const ValueLayout& layout,
                               const WriteOptions& options, DeviceMemory& memory) {
   expect_no_refusal(memory);
-  if (has_blocks(layout.format)) return prepare_blocks(values, count, layout, options, memory);
+  if (is_integer(layout.format)) return prepare_blocks(values, count, layout, options, memory);
   const auto columns = static_cast<uint32_t>(count);
   PreparedValues prepared{.bytes = plain_value_bytes(layout, count)};
   prepared.sums.squares = sum_of_squares(values, 1, columns, Measured::kValues, memory);
@@ -250,7 +246,7 @@ void copy_values(const PreparedValues& prepared, In<float> values, std::size_t c
 Result<void> read_section(std::span<const std::byte> section, const ValueLayout& layout,
                           uint32_t seed, DeviceMemory& memory, Out<float> values,
                           std::size_t count) {
-  if (has_blocks(layout.format)) {
+  if (is_integer(layout.format)) {
     return read_blocks(section, layout, seed, memory, values, count);
   }
   if (section.size() != plain_value_bytes(layout, count)) {

@@ -20,7 +20,7 @@ inline constexpr uint32_t kNoPosition = 0xffffffffU;  // of a refused value: the
 // --- block_quantiser.cu -----------------------------------------------------------------------
 
 struct BlockLayout {
-  unsigned bits = 8;     // 8, 6, 4 or 3
+  unsigned bits = 8;     // 16, 8, 6, 4 or 3
   unsigned block = 128;  // 32, 64, 128 or 256
   bool stochastic = false;
   bool rotated = false;

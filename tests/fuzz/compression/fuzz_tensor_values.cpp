@@ -27,6 +27,10 @@ Rung rung_of(std::uint8_t byte, std::uint8_t options) {
   rung.rotated = rung.selection == Selection::kAll && byte % 8 >= 4;
   rung.stochastic = options % 64 >= 32;
   rung.packed = options % 32 >= 16;
+  if (rung.format == ValueFormat::kInt8 && rung.packed && byte % 16 >= 8) {
+    rung.format = ValueFormat::kInt16;
+    rung.packed = false;
+  }
   return rung;
 }
 

@@ -58,11 +58,17 @@ bool Worker::failed_with(const std::string& part) const {
 }
 
 RawWorker::RawWorker(zmq::context_t& context, const Worker& acceptor, std::uint32_t index)
-    : stage(index),
-      status(raw_dealer(context, acceptor.channel->endpoint(), keys, acceptor.keys.public_key)),
-      fragments(raw_dealer(context, acceptor.channel->endpoint(), keys, acceptor.keys.public_key)) {
+    : RawWorker(context, acceptor.channel->endpoint(), acceptor.keys.public_key,
+                make_curve_key_pair(), index) {
   acceptor.channel->accept(stage, keys.public_key);
 }
+
+RawWorker::RawWorker(zmq::context_t& context, const std::string& endpoint,
+                     const std::string& server_key, CurveKeyPair own_keys, std::uint32_t index)
+    : stage(index),
+      keys(std::move(own_keys)),
+      status(raw_dealer(context, endpoint, keys, server_key)),
+      fragments(raw_dealer(context, endpoint, keys, server_key)) {}
 
 wire::TensorHeader RawWorker::next(wire::TensorHeader::Kind kind) {
   wire::TensorHeader header = activation_header(0, 0);

@@ -45,6 +45,9 @@ struct Worker {
 class RawWorker {
  public:
   RawWorker(zmq::context_t& context, const Worker& acceptor, std::uint32_t stage);
+  // Of an acceptor that has been told the key.
+  RawWorker(zmq::context_t& context, const std::string& endpoint, const std::string& server_key,
+            CurveKeyPair own_keys, std::uint32_t stage);
   // A message in one piece, or the first piece of one of `payload_bytes`.
   void send(const wire::TensorHeader& header, const std::string& payload = {});
   // A piece: right in every field, for the caller to change.
@@ -65,7 +68,7 @@ class RawWorker {
   void introduce();
 
   StageIndex stage;
-  CurveKeyPair keys = make_curve_key_pair();
+  CurveKeyPair keys;
   zmq::socket_t status;
   zmq::socket_t fragments;
   std::uint64_t sequence = 0;

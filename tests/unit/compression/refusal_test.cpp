@@ -15,10 +15,10 @@ struct Sample {
   Codec codec;
 };
 constexpr Sample kSamples[] = {
-    {"int8/128", Codec::kBlocks},       {"int4/64-rotated", Codec::kBlocks},
-    {"int4/64-packed", Codec::kBlocks}, {"topk10%-int4-packed", Codec::kTopK},
-    {"topk10%-fp32", Codec::kTopK},     {"gtopk5%-int3", Codec::kTopK},
-    {"indexed5%", Codec::kIndexed}};
+    {"int16/128-rotated", Codec::kBlocks}, {"int8/128", Codec::kBlocks},
+    {"int4/64-rotated", Codec::kBlocks},   {"int4/64-packed", Codec::kBlocks},
+    {"topk10%-int4-packed", Codec::kTopK}, {"topk10%-fp32", Codec::kTopK},
+    {"gtopk5%-int3", Codec::kTopK},        {"indexed5%", Codec::kIndexed}};
 
 std::vector<std::byte> payload_of(std::string_view name) {
   return bytes_of(encoded(tensor("channels", kShape), kShape, rung(name)));
@@ -74,6 +74,12 @@ TEST_CASE("refusal: headers that are not known or contradict themselves") {
   CHECK(refusal(Codec::kBlocks, with(2, 4), kShape).find("flags") != std::string::npos);
   CHECK(refusal(Codec::kBlocks, with(3, 1), kShape).find("flags") != std::string::npos);
   CHECK(refusal(Codec::kBlocks, with(0, 32), kShape).find("2^7") != std::string::npos);
+  CHECK(refusal(Codec::kBlocks, with(0, 17), kShape).find("bytes of codes") != std::string::npos);
+  CHECK(refusal(Codec::kBlocks, with(9, 0xff), kShape).find("scale of block 0") !=
+        std::string::npos);
+  payload = payload_of("int16/128");
+  CHECK(refusal(Codec::kBlocks, with(2, 1), kShape).find("flags") != std::string::npos);
+  CHECK(refusal(Codec::kBlocks, with(0, 16), kShape).find("2^7") != std::string::npos);
   CHECK(refusal(Codec::kBlocks, with(9, 0xff), kShape).find("scale of block 0") !=
         std::string::npos);
   payload = payload_of("topk10%-fp32");

@@ -15,16 +15,18 @@ std::string refusal(std::string_view text) {
 
 TEST_CASE("rung: a name parses to its rung, and the rung prints the name") {
   for (const std::string_view text :
-       {"fp32", "bf16", "int8/128", "int6/64", "int4/64-rotated", "int3/32-rotated-stochastic",
-        "int4/256-stochastic-packed", "topk10%-int4/64-packed", "topk0.3%-int4/64", "topk50%-fp32",
-        "gtopk1%-bf16", "topk25%-int8/128-packed-ownmask", "indexed1%", "indexed33.3333333%",
-        "topk100%-fp32"}) {
+       {"fp32", "bf16", "int16/128", "int16/32-rotated-stochastic", "topk5%-int16/256", "int8/128",
+        "int6/64", "int4/64-rotated", "int3/32-rotated-stochastic", "int4/256-stochastic-packed",
+        "topk10%-int4/64-packed", "topk0.3%-int4/64", "topk50%-fp32", "gtopk1%-bf16",
+        "topk25%-int8/128-packed-ownmask", "indexed1%", "indexed33.3333333%", "topk100%-fp32"}) {
     CAPTURE(text);
     const auto parsed = parse_rung(text);
     REQUIRE(parsed.has_value());
     CHECK(name(parsed.value()) == text);
     CHECK(check(parsed.value()).has_value());
+    CHECK(unpack(pack(parsed.value())).value() == parsed.value());
   }
+  CHECK(name(parse_rung("int16").value()) == "int16/128");
   CHECK(name(parse_rung("topk10%-int4").value()) == "topk10%-int4/64");
   CHECK(name(parse_rung("int3").value()) == "int3/32");
 }
@@ -39,6 +41,7 @@ TEST_CASE("rung: what is no rung is refused with the reason") {
   }
   CHECK(refusal("int8/100").find("block of 100") != std::string::npos);
   CHECK(refusal("bf16-packed").find("only integer formats") != std::string::npos);
+  CHECK(refusal("int16-packed").find("16 bits are not packed") != std::string::npos);
   CHECK(refusal("topk10%-int4-rotated").find("rotated") != std::string::npos);
   CHECK(refusal("int8-ownmask").find("its own mask") != std::string::npos);
 }

@@ -8,6 +8,8 @@ namespace longhaul::compression {
 namespace {
 
 constexpr std::string_view kRungs[] = {"bf16",
+                                       "int16/128",
+                                       "int16/32-rotated-stochastic",
                                        "int8/128",
                                        "int8/256-stochastic",
                                        "int6/64",
@@ -22,6 +24,7 @@ constexpr std::string_view kRungs[] = {"bf16",
                                        "topk3%-bf16",
                                        "gtopk1%-int6",
                                        "gtopk25%-fp32",
+                                       "topk25%-int16/64",
                                        "indexed1%"};
 
 struct Restored {
@@ -81,7 +84,8 @@ TEST_CASE("same bytes: every rung, every kind of values, awkward sizes") {
 TEST_CASE("same bytes: 2^24 + 3 values") {
   const Shape shape{1, (std::size_t{1} << 24) + 3};
   const std::vector<float> values = tensor("wide", shape);
-  for (const std::string_view text : {"int4/64-rotated-stochastic", "gtopk1%-int4-packed"}) {
+  for (const std::string_view text :
+       {"int16/128", "int4/64-rotated-stochastic", "gtopk1%-int4-packed"}) {
     CAPTURE(text);
     check_same(values, shape, rung(text));
   }

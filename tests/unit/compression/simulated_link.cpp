@@ -24,6 +24,8 @@ double value_bits(const Rung& rung) {
       return rung.packed ? 6.6 : 8.125;
     case ValueFormat::kBf16:
       return 16.0;
+    case ValueFormat::kInt16:
+      return 16.125;
     case ValueFormat::kFp32:
       return 32.0;
   }
@@ -42,6 +44,8 @@ double value_error(const Rung& rung) {
       return 4e-5;
     case ValueFormat::kBf16:
       return 2e-6;
+    case ValueFormat::kInt16:
+      return 1e-9;
     case ValueFormat::kFp32:
       return 0.0;
   }

@@ -44,9 +44,9 @@ std::vector<std::uint32_t> sorted_mask(const Encoded& encoded) {
 
 TEST_CASE("codec: the distortion returned is the one that decoding shows") {
   for (const std::string_view text :
-       {"bf16", "int8/128", "int6/64", "int4/64", "int4/64-rotated", "int3/32-stochastic",
-        "topk25%-int8-packed", "topk10%-int4-packed", "gtopk5%-bf16", "topk100%-int4",
-        "indexed1%"}) {
+       {"bf16", "int16/128", "int8/128", "int6/64", "int4/64", "int4/64-rotated",
+        "int3/32-stochastic", "topk25%-int16/128", "topk25%-int8-packed", "topk10%-int4-packed",
+        "gtopk5%-bf16", "topk100%-int4", "indexed1%"}) {
     CAPTURE(text);
     for (const std::string_view kind : {"normal", "channels"}) {
       const std::vector<float> values = tensor(kind, kShape);
@@ -60,7 +60,8 @@ TEST_CASE("codec: the distortion returned is the one that decoding shows") {
 }
 
 TEST_CASE("blocks: no value is off by more than half a step, a whole one if stochastic") {
-  for (const auto& [text, steps, levels] : {std::tuple{"int8/128", 0.5, 127},
+  for (const auto& [text, steps, levels] : {std::tuple{"int16/128", 0.5, 32767},
+                                            {"int8/128", 0.5, 127},
                                             {"int6/32", 0.5, 31},
                                             {"int4/64", 0.5, 7},
                                             {"int3/32", 0.5, 3},
@@ -82,6 +83,28 @@ TEST_CASE("blocks: no value is off by more than half a step, a whole one if stoc
     }
     CHECK(worst <= steps * 1.01);  // a scale is rounded up by less than 2^-7
     CHECK(worst > steps * 0.9);
+  }
+}
+
+// To the nearest binary16, whose numbers below 2^-14 are multiples of 2^-24; `value` is below 2^15.
+float as_fp16(float value) {
+  const int exponent = std::max(std::ilogb(value), -14);
+  const float step = std::ldexp(1.0F, exponent - 10);
+  return value == 0.0F ? value : std::nearbyint(value / step) * step;
+}
+
+TEST_CASE("blocks: 16 bits lose less than IEEE half precision does, in as many bytes and scales") {
+  for (const std::string_view kind : {"normal", "channels", "sparse", "ties"}) {
+    CAPTURE(kind);
+    const std::vector<float> values = tensor(kind, kShape);
+    std::vector<float> halves(values.size());
+    std::ranges::transform(values, halves.begin(), as_fp16);
+    const Encoded sent = encoded(values, kShape, rung("int16/128"));
+    CHECK(sent.codec == Codec::kBlocks);
+    CHECK(sent.payload.size() == 8 + 2 * values.size() + values.size() / 64);
+    if (kind == "ties") continue;  // small whole numbers, which half precision has exactly
+    CHECK(squared_difference(values, decoded(sent, kShape)) <
+          0.1 * squared_difference(values, halves));
   }
 }
 
@@ -175,7 +198,7 @@ TEST_CASE("masked values: the gradient at the forward's entries comes back, zero
   (void)decoded(there, kShape, &mask);
   Workspace workspace;
   Encoded back;
-  for (const std::string_view text : {"fp32", "bf16", "int8/128", "int4/64-packed"}) {
+  for (const std::string_view text : {"fp32", "bf16", "int16/128", "int8/128", "int4/64-packed"}) {
     CAPTURE(text);
     REQUIRE(encode_masked(std::span<const float>(gradient), kShape, mask.span(), rung(text), 3,
                           workspace, back)
@@ -197,7 +220,7 @@ TEST_CASE("masked values: the gradient at the forward's entries comes back, zero
 TEST_CASE("codec: where a rung's payload would not be smaller, the dense tensor goes out") {
   const Shape shape{1, 3};
   const std::vector<float> values{1.0F, -2.0F, 3.0F};
-  for (const std::string_view text : {"int8/128", "topk50%-fp32", "indexed50%"}) {
+  for (const std::string_view text : {"int8/128", "int16/128", "topk50%-fp32", "indexed50%"}) {
     CAPTURE(text);
     const Encoded sent = encoded(values, shape, rung(text));
     CHECK(sent.codec == Codec::kDenseFp32);
@@ -230,13 +253,14 @@ TEST_CASE("codec: bfloat16 tensors travel under every rung, and are dense at 2 b
   }
   Workspace workspace;
   Encoded out;
-  for (const std::string_view text :
-       {"fp32", "bf16", "int8/128", "topk10%-int4-packed", "topk25%-bf16", "indexed10%"}) {
+  for (const std::string_view text : {"fp32", "bf16", "int16/128", "int8/128",
+                                      "topk10%-int4-packed", "topk25%-bf16", "indexed10%"}) {
     CAPTURE(text);
     REQUIRE(
         encode(std::span<const Bf16>(narrow), kShape, rung(text), 7, workspace, out).has_value());
     CHECK(out.payload.size() <= 2 * values.size());
-    const bool dense = text == "fp32" || text == "bf16";
+    // Codes of 16 bits and their scales would be more than the tensor.
+    const bool dense = text == "fp32" || text == "bf16" || text == "int16/128";
     CHECK((out.codec == Codec::kDenseBf16) == dense);
     if (!dense) CHECK(bytes_of(out) == bytes_of(encoded(wide, kShape, rung(text))));
     std::vector<Bf16> back(values.size());
@@ -254,8 +278,8 @@ TEST_CASE("codec: a NaN, an infinity and 2^100 are refused and named, under ever
   const float bad[] = {std::numeric_limits<float>::quiet_NaN(),
                        -std::numeric_limits<float>::infinity(), 0x1p100F};
   const std::string_view words[] = {"is not a number", "is infinite", "2^100 or more"};
-  for (const std::string_view text :
-       {"bf16", "int8/128", "int4/64-rotated", "topk10%-int4", "gtopk1%-fp32", "indexed1%"}) {
+  for (const std::string_view text : {"bf16", "int16/128", "int8/128", "int4/64-rotated",
+                                      "topk10%-int4", "gtopk1%-fp32", "indexed1%"}) {
     CAPTURE(text);
     for (std::size_t i = 0; i < 3; ++i) {
       std::vector<float> values = tensor("normal", kShape);

@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::string_view kRungs[] = {"fp32",
                                        "bf16",
+                                       "int16/128",
+                                       "int16/32-rotated-stochastic",
                                        "int8/128",
                                        "int8/256-stochastic-packed",
                                        "int6/64",
@@ -31,6 +33,7 @@ constexpr std::string_view kRungs[] = {"fp32",
                                        "topk3%-bf16",
                                        "gtopk1%-int6",
                                        "gtopk25%-fp32",
+                                       "topk25%-int16/64",
                                        "indexed1%"};
 
 struct ScalarOnly {
@@ -215,7 +218,7 @@ TEST_CASE("device: bfloat16 tensors") {
   DeviceCodec codec;
   const DeviceBuffer<std::uint16_t> given(bits);
   for (const std::string_view text :
-       {"fp32", "bf16", "int8/128", "topk10%-int4", "indexed10%", "topk50%-fp32"}) {
+       {"fp32", "bf16", "int16/128", "int8/128", "topk10%-int4", "indexed10%", "topk50%-fp32"}) {
     CAPTURE(text);
     Workspace workspace;
     Encoded expected;
@@ -248,7 +251,7 @@ TEST_CASE("device: a refused value is named as the host names it") {
       values[629] = bad;
       const DeviceBuffer<float> given(values);
       for (const std::string_view text :
-           {"bf16", "int4/64-rotated", "topk10%-int8", "gtopk1%-fp32", "indexed1%"}) {
+           {"bf16", "int16/128", "int4/64-rotated", "topk10%-int8", "gtopk1%-fp32", "indexed1%"}) {
         CAPTURE(text);
         Workspace workspace;
         Encoded out;
@@ -272,7 +275,7 @@ TEST_CASE("device: foreign payloads are refused where the host refuses them") {
   std::uint64_t seed = 1;
   for (const std::string_view text :
        {"int4/32-packed", "int3/32-rotated", "topk10%-int4-packed", "int3/64-packed",
-        "topk50%-bf16", "gtopk25%-fp32", "indexed10%", "bf16"}) {
+        "topk50%-bf16", "gtopk25%-fp32", "indexed10%", "bf16", "int16/32-rotated"}) {
     CAPTURE(text);
     const Encoded sound = encoded(tensor("channels", shape), shape, rung(text));
     for (int change = 0; change < 60; ++change) {
