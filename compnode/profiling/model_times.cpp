@@ -2,10 +2,9 @@
 #include "compnode/profiling/model_times.hpp"
 
 #include "compnode/execution/adamw.hpp"
+#include "compnode/execution/autograd.hpp"
 #include "compnode/execution/shard.hpp"
 #include "proto/operator_class.hpp"
-
-#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <atomic>
@@ -166,7 +165,7 @@ double passes_per_s(const proto::Graph& graph, const MeasureOptions& options, in
   std::vector<std::jthread> runners;
   for (int i = 0; i < copies; ++i) {
     runners.emplace_back([&] {
-      const at::NoGradGuard no_autograd;
+      switch_autograd_off();
       set_compute_threads(threads);
       WholeModel model(graph, options);
       const auto pass = [&] {

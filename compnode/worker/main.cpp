@@ -1,10 +1,9 @@
 // longhaul-worker: the process that hosts a shard; started by longhaul-compnode and by longhaul.
+#include "compnode/execution/autograd.hpp"
 #include "compnode/execution/torch.hpp"
 #include "compnode/worker/commands.hpp"
 #include "compnode/worker/failure.hpp"
 #include "compnode/worker/worker_process.hpp"
-
-#include <ATen/core/grad_mode.h>
 
 #include <malloc.h>
 
@@ -38,7 +37,7 @@ int main(int argc, char** argv) {
   mallopt(M_TRIM_THRESHOLD, kKeepBytes);
   longhaul::compnode::install_memory_accounting();
   try {
-    const at::NoGradGuard no_autograd;
+    longhaul::compnode::switch_autograd_off();
     return dispatch(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "");
   } catch (...) {
     const auto error = longhaul::compnode::error_of(std::current_exception());

@@ -58,7 +58,8 @@ class BadInput(SystemTest):
         for program, arguments, words in (
                 ("longhaul", ("run",), ("job", "longhaul run --help")),
                 ("longhaul", (), ("longhaul --help",)),
-                ("longhaul", ("node", "list", "--redy", "2"), ("--redy", "did you mean '--ready'?", "longhaul node list --help")),
+                ("longhaul", ("node", "list", "--redy", "2"),
+                 ("--redy", "did you mean '--ready'?", "longhaul node list --help")),
                 ("longhaul", ("rum", "x.yaml"), ("no command 'rum'", "did you mean 'run'?")),
                 ("longhaul", ("run", "a.yaml", "b.yaml"), ("too many arguments: 'b.yaml'",)),
                 ("longhaul-coordinator", ("--nonsense",), ("longhaul-coordinator --help",)),
