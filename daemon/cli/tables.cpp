@@ -37,7 +37,8 @@ Json node_json(const wire::NodeStatus& node) {
     devices.push_back({{"name", device.name()},
                        {"description", device.description()},
                        {"memory_bytes", device.memory_bytes()},
-                       {"threads", device.threads()}});
+                       {"threads", device.threads()},
+                       {"cpu_share", device.cpu_share() > 0.0 ? device.cpu_share() : 1.0}});
   }
   return {{"name", node.info().name()},
           {"site", node.info().site()},
@@ -159,7 +160,10 @@ std::string render_node(const wire::NodeStatus& node, const TableOptions& option
   TextTable table({{"DEVICE"}, {"MEMORY", true}, {"THREADS", true}, {"DESCRIPTION"}});
   for (const wire::Device& device : node.info().devices()) {
     table.add({device.name(), format_bytes(device.memory_bytes()),
-               fmt::format("{}", device.threads()), device.description()});
+               device.cpu_share() > 0.0
+                   ? fmt::format("{} at {:.3g} %", device.threads(), 100.0 * device.cpu_share())
+                   : fmt::format("{}", device.threads()),
+               device.description()});
   }
   return fmt::format("{}\n{}", out, table.text());
 }

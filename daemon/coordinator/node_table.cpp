@@ -73,9 +73,14 @@ proto::Result<void> check_node_info(const wire::NodeInfo& info) {
   for (const auto& device : info.devices()) {
     if (!is_device_name(device.name()) || !names.insert(device.name()).second ||
         device.description().size() > kMaxTextBytes) {
-      return proto::configuration_error(fmt::format(
-          "node {} reports a device {}: each must be \"cpu\" or \"cuda:N\", once",
-          proto::quoted(info.name()), proto::quoted(device.name())));
+      return proto::configuration_error(
+          fmt::format("node {} reports a device {}: each must be \"cpu\" or \"cuda:N\", once",
+                      proto::quoted(info.name()), proto::quoted(device.name())));
+    }
+    if (!(device.cpu_share() >= 0.0 && device.cpu_share() <= 1.0)) {
+      return proto::configuration_error(fmt::format("node {} reports a cpu_share of {}: 0 to 1",
+                                                    proto::quoted(info.name()),
+                                                    device.cpu_share()));
     }
   }
   return {};

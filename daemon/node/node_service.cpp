@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -124,7 +125,7 @@ void NodeService::stop(const std::string& reason) {
 
 bool NodeService::send(const wire::Envelope& message) { return uplink_->send(message); }
 
-proto::Result<void> NodeService::spawn(const WorkerId& id) {
+proto::Result<void> NodeService::spawn(const WorkerId& id, const wire::Stage& stage) {
   const auto keys = proto::make_curve_key_pair();
   wire::WorkerBootstrap bootstrap;
   bootstrap.set_endpoint(local_->endpoint());
@@ -148,6 +149,22 @@ proto::Result<void> NodeService::spawn(const WorkerId& id) {
     return process.error();
   }
   workers_[id].process = std::move(*process);
+  if (auto limited = limit(id, stage); !limited) {
+    workers_.erase(id);
+    return limited.error();
+  }
+  return {};
+}
+
+// Holds the worker to what the node's limits leave it.
+proto::Result<void> NodeService::limit(const WorkerId& id, const wire::Stage& stage) {
+  for (const auto& device : options_.node.info.devices()) {
+    if (device.name() != stage.device() || device.cpu_share() <= 0.0) continue;
+    const CpuLimit limit{.share = device.cpu_share(), .threads = std::max(1u, stage.threads())};
+    auto share = CpuShare::hold(workers_[id].process->id(), limit);
+    if (!share) return share.error();
+    workers_[id].share = std::move(*share);
+  }
   return {};
 }
 

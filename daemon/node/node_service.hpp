@@ -3,6 +3,7 @@
 
 #include "daemon/host/child_process.hpp"
 #include "daemon/host/clock.hpp"
+#include "daemon/host/cpu_share.hpp"
 #include "daemon/node/node.hpp"
 #include "proto/channel/control_channel.hpp"
 #include "proto/channel/curve_key.hpp"
@@ -49,10 +50,11 @@ class NodeService final : private Uplink, private WorkerHost {
   proto::Result<void> start(zmq::context_t& context);
   proto::Result<void> take_folder();
   bool send(const wire::Envelope& message) override;
-  proto::Result<void> spawn(const WorkerId& id) override;
+  proto::Result<void> spawn(const WorkerId& id, const wire::Stage& stage) override;
   bool send(const WorkerId& id, const wire::Envelope& message) override;
   void signal(const WorkerId& id, int number) override;
 
+  [[nodiscard]] proto::Result<void> limit(const WorkerId& id, const wire::Stage& stage);
   void on_worker_message(const proto::ControlPeer& peer, const wire::Envelope& message);
   void on_worker_exit(const WorkerId& id, ProcessExit exit);
   void tick();
@@ -62,6 +64,7 @@ class NodeService final : private Uplink, private WorkerHost {
     std::unique_ptr<ChildProcess> process;
     std::string public_key;
     std::optional<proto::ControlPeer> peer;  // once it has spoken
+    std::unique_ptr<CpuShare> share;         // where the device is not the worker's alone
   };
 
   boost::asio::io_context& loop_;

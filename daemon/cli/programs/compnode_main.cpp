@@ -29,7 +29,8 @@ proto::Result<std::vector<wire::Device>> find_devices(const NodeConfiguration& c
   for (const auto& device : configuration.devices) {
     requests.push_back({.name = device.name,
                         .threads = device.threads,
-                        .memory_bytes = static_cast<std::uint64_t>(device.memory_gb * 1e9)});
+                        .memory_bytes = static_cast<std::uint64_t>(device.memory_gb * 1e9),
+                        .cpu_share = configuration.limits.cpu_share});
   }
   const HostResources host{.threads = available_threads(),
                            .memory_bytes = available_memory_bytes(),

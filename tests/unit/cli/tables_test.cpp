@@ -60,7 +60,8 @@ TEST_CASE("tables: nodes") {
   REQUIRE(json["nodes"].size() == 2);
   CHECK(json["nodes"][0] == Json::parse(R"({"name":"a","site":"home","state":"ready","reason":null,
       "job":null,"since_unix_ms":9700000,"host":"10.0.0.7","version":"0.1.0","devices":
-      [{"name":"cpu","description":"8 cores","memory_bytes":24000000000,"threads":8}]})"));
+      [{"name":"cpu","description":"8 cores","memory_bytes":24000000000,"threads":8,
+       "cpu_share":1.0}]})"));
   CHECK(render_nodes({}, kText) == "no node has joined yet\n");
   CHECK(render_nodes({}, kJson) == "{\"nodes\":[]}\n");
 }
