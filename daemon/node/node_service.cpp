@@ -74,11 +74,7 @@ proto::Result<void> NodeService::start(zmq::context_t& context) {
       {.endpoint = options_.coordinator,
        .server_key = options_.coordinator_key,
        .keys = options_.keys,
-       .on_message =
-           [this](wire::Envelope message) {
-             node_.on_coordinator_message(message);
-             settle();
-           },
+       .on_message = [this](const wire::Envelope& message) { on_coordinator_message(message); },
        .on_connection =
            [this](bool connected, const std::string& reason) {
              node_.on_connection(connected, reason);
@@ -86,6 +82,18 @@ proto::Result<void> NodeService::start(zmq::context_t& context) {
            }});
   if (!uplink) return uplink.error();
   uplink_ = std::move(*uplink);
+  const auto& devices = options_.node.info.devices();
+  profiles_ = std::make_unique<ProfileService>(
+      loop_, ProfileService::Options{.worker = options_.worker,
+                                     .folder = options_.state / "profiles",
+                                     .devices = {devices.begin(), devices.end()},
+                                     .on_done =
+                                         [this](const wire::ProfileMeasured& measured) {
+                                           wire::Envelope answer;
+                                           *answer.mutable_profile_measured() = measured;
+                                           send(answer);
+                                         },
+                                     .log = options_.log});
   tick();
   return {};
 }
@@ -114,7 +122,14 @@ proto::Result<void> NodeService::take_folder() {
           : fmt::format("cannot lock {}: {}", file.string(), std::strerror(errno))};
 }
 
+void NodeService::on_coordinator_message(const wire::Envelope& message) {
+  if (message.has_measure_profile() && profiles_) profiles_->measure(message.measure_profile());
+  node_.on_coordinator_message(message);
+  settle();
+}
+
 void NodeService::stop(const std::string& reason) {
+  profiles_.reset();
   if (std::exchange(stop_requested_, true)) {
     node_.kill_workers();
   } else {

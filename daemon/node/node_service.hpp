@@ -5,6 +5,7 @@
 #include "daemon/host/clock.hpp"
 #include "daemon/host/cpu_share.hpp"
 #include "daemon/node/node.hpp"
+#include "daemon/node/profile_service.hpp"
 #include "proto/channel/control_channel.hpp"
 #include "proto/channel/curve_key.hpp"
 
@@ -29,7 +30,8 @@ class NodeService final : private Uplink, private WorkerHost {
     std::string coordinator_key;  // Z85
     proto::CurveKeyPair keys;
     std::filesystem::path worker;  // the program
-    std::filesystem::path state;   // a folder for the workers' socket; made with mode 0700
+    // A folder for the workers' socket and profiles; made with mode 0700.
+    std::filesystem::path state;
     std::function<void(std::string)> log;
     // Once: stopped as asked, or the coordinator refuses this node for good.
     std::function<void(proto::Result<void>)> on_end;
@@ -55,6 +57,7 @@ class NodeService final : private Uplink, private WorkerHost {
   void signal(const WorkerId& id, int number) override;
 
   [[nodiscard]] proto::Result<void> limit(const WorkerId& id, const wire::Stage& stage);
+  void on_coordinator_message(const wire::Envelope& message);
   void on_worker_message(const proto::ControlPeer& peer, const wire::Envelope& message);
   void on_worker_exit(const WorkerId& id, ProcessExit exit);
   void tick();
@@ -76,6 +79,7 @@ class NodeService final : private Uplink, private WorkerHost {
   std::unique_ptr<proto::ControlServer> local_;
   std::unique_ptr<proto::ControlClient> uplink_;
   std::map<WorkerId, WorkerProcess> workers_;
+  std::unique_ptr<ProfileService> profiles_;  // until the node stops
   boost::asio::steady_timer timer_;
   bool stop_requested_ = false;
   bool ended_ = false;

@@ -69,6 +69,7 @@ proto::Result<NodeService::Options> options_from(const NodeConfiguration& config
   info.set_site(configuration.site);
   info.set_version(std::string(kVersion));
   info.set_host(configuration.advertise);
+  info.set_machine(machine_id());
   for (auto& device : *devices) *info.add_devices() = std::move(device);
   options.node.bind_host = bind_host(configuration.advertise);
   options.coordinator = configuration.coordinator.address;

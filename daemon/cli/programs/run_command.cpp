@@ -26,7 +26,8 @@ namespace {
 constexpr std::uint32_t kMaxNodes = 256;
 
 struct RunOptions {
-  SubmissionOptions submission{.job = {}, .nodes = 1, .resume = {}, .export_to = {}, .plan = {}};
+  SubmissionOptions submission{
+      .job = {}, .nodes = 1, .resume = {}, .export_to = {}, .plan = {}, .planner = {}};
   std::uint32_t threads = 0;       // of each node; 0: its share
   std::vector<double> cpu_shares;  // of the nodes in turn
   std::filesystem::path summary;
@@ -62,7 +63,8 @@ proto::Result<void> check_plan(const wire::SubmitJob& submission,
                           .epoch = 1,
                           .free_nodes = LocalFleet::nodes(fleet),
                           .not_free = {},
-                          .known_nodes = {}};
+                          .known_nodes = {},
+                          .knowledge = {}};
   for (const auto& node : request.free_nodes) request.known_nodes.push_back(node.name());
   const auto planned = plan_job(request);
   if (!planned) return planned.error();
@@ -98,8 +100,11 @@ int run(const RunOptions& options, const std::filesystem::path& given_worker) {
                                   .cuda = std::move(*cuda),
                                   .worker = *worker,
                                   .wan = has_wan ? std::optional(options.wan) : std::nullopt};
-  if (auto checked = check_plan(*submission, fleet); !checked) {
-    return fail(kLonghaul, checked.error());
+  // What another planner comes to is not known before the nodes have measured.
+  if (!wants_profiles(options.submission)) {
+    if (auto checked = check_plan(*submission, fleet); !checked) {
+      return fail(kLonghaul, checked.error());
+    }
   }
   RunSession session({.submission = std::move(*submission),
                       .fleet = fleet,
@@ -116,6 +121,7 @@ void add_run_command(CommandLine& line) {
   auto* command = line.app.add_subcommand(
       "run", "train a job on nodes of this machine, which are started for it and stopped after it");
   add_submission_options(*command, options->submission);
+  add_planner_option(*command, options->submission, std::string(kEqualCompute));
   auto* nodes = command->add_option("--nodes", options->submission.nodes,
                                     "nodes to train on [1; with --wan one at each site]");
   nodes->check(CLI::Range(1u, kMaxNodes));

@@ -128,6 +128,25 @@ continues after step 50
   CHECK(json["log"] == Json{"continues after step 50"});
 }
 
+TEST_CASE("tables: a job's prediction stands beside what was measured") {
+  wire::JobStatus job = training_job();
+  job.mutable_plan()->set_planner("auto");
+  job.mutable_plan()->set_predicted_step_s(0.55);
+  job.set_measured_step_s(0.5);
+  const std::string text = render_job(job, kText);
+  CHECK(text.find("planner        auto\n") != std::string::npos);
+  CHECK(text.find("PREDICTION         PREDICTED  MEASURED    ERROR\n"
+                  "time of a step        0.55 s     0.5 s  +10.0 %\n"
+                  "memory of stage 0    60.0 MB   64.0 MB   -6.2 %\n"
+                  "memory of stage 1    60.0 MB   64.0 MB   -6.3 %\n") != std::string::npos);
+  const Json json = Json::parse(render_job(job, kJson));
+  CHECK(json["measured_step_s"] == 0.5);
+  CHECK(json["step_error"].get<double>() == doctest::Approx(0.1));
+  CHECK(json["stages"][0]["memory_error"].get<double>() == doctest::Approx(-0.0625));
+  job.set_measured_step_s(0.0);
+  CHECK(Json::parse(render_job(job, kJson))["step_error"].is_null());
+}
+
 TEST_CASE("tables: text from elsewhere cannot steer the terminal, and width counts characters") {
   wire::NodeList nodes;
   *nodes.add_nodes() = node("a\x1b[2J", wire::READY);

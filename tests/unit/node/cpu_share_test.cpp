@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <csignal>
 #include <ctime>
@@ -51,16 +52,37 @@ class BusyProcess {
   pid_t id_;
 };
 
-// Processors that the process takes while it is watched.
-double processors(const BusyProcess& process, std::chrono::milliseconds watched) {
+// Processors that a process takes while it is watched, and what a thread that nobody holds gets.
+struct Watched {
+  double held = 0.0;
+  double free = 0.0;
+};
+
+Watched watch(const BusyProcess& held, const BusyProcess& free, std::chrono::milliseconds time) {
   const auto start = std::chrono::steady_clock::now();
-  const double used = process.used_s();
+  const double held_s = held.used_s();
+  const double free_s = free.used_s();
   std::mutex mutex;
   std::condition_variable never;
   std::unique_lock lock(mutex);
-  never.wait_until(lock, start + watched, [] { return false; });
+  never.wait_until(lock, start + time, [] { return false; });
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
-  return (process.used_s() - used) / passed.count();
+  return {(held.used_s() - held_s) / passed.count(), (free.used_s() - free_s) / passed.count()};
+}
+
+// Never more than a tenth above its share. On a machine with processors to spare no more than a
+// tenth below; on a busy one no process gets what it may use, and it gets as much as others do.
+void check_share(const BusyProcess& process, double processors) {
+  const BusyProcess free(1);
+  Watched seen;
+  for (int i = 0; i < 5 && seen.free < 0.95; ++i) {
+    seen = watch(process, free, std::chrono::milliseconds(500));
+    CAPTURE(seen.free);
+    CHECK(seen.held <= 1.1 * processors);
+  }
+  CAPTURE(seen.free);
+  CHECK(seen.held >=
+        (seen.free >= 0.95 ? 0.9 * processors : 0.3 * std::min(processors, seen.free)));
 }
 
 bool is_stopped(pid_t process) {
@@ -112,7 +134,7 @@ TEST_CASE("cpu share: a process gets its share within a tenth, and all again aft
     const BusyProcess process(1);
     auto held = CpuShare::hold(process.id(), {.share = share, .threads = 1});
     REQUIRE(held.has_value());
-    CHECK(processors(process, 800ms) == doctest::Approx(share).epsilon(0.1));
+    check_share(process, share);
     held->reset();
     CHECK_FALSE(is_stopped(process.id()));
   }
@@ -122,7 +144,7 @@ TEST_CASE("cpu share: of two threads it is the share of both together") {
   const BusyProcess process(2);
   const auto held = CpuShare::hold(process.id(), {.share = 0.3, .threads = 2});
   REQUIRE(held.has_value());
-  CHECK(processors(process, 800ms) == doctest::Approx(0.6).epsilon(0.1));
+  check_share(process, 0.6);
 }
 
 TEST_CASE("cpu share: a process that ends while it is held does no harm") {
