@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -37,7 +38,8 @@ Json node_json(const wire::NodeStatus& node) {
     devices.push_back({{"name", device.name()},
                        {"description", device.description()},
                        {"memory_bytes", device.memory_bytes()},
-                       {"threads", device.threads()}});
+                       {"threads", device.threads()},
+                       {"cpu_share", device.cpu_share() > 0.0 ? device.cpu_share() : 1.0}});
   }
   return {{"name", node.info().name()},
           {"site", node.info().site()},
@@ -50,7 +52,23 @@ Json node_json(const wire::NodeStatus& node) {
           {"devices", std::move(devices)}};
 }
 
+// What was predicted over what was measured, less one; empty where either is not known.
+std::optional<double> relative_error(double predicted, double measured) {
+  if (predicted <= 0.0 || measured <= 0.0) return std::nullopt;
+  return predicted / measured - 1.0;
+}
+
+Json error_json(double predicted, double measured) {
+  const auto error = relative_error(predicted, measured);
+  return error ? Json(*error) : Json(nullptr);
+}
+
 Json job_json(const wire::JobStatus& job) {
+  Json stages = stages_json(job);
+  for (Json& stage : stages) {
+    stage["memory_error"] = error_json(stage["estimated_memory_bytes"].get<double>(),
+                                       stage["peak_memory_bytes"].get<double>());
+  }
   return {{"id", job.id()},
           {"name", job.name()},
           {"state", job_state_name(job.state())},
@@ -62,9 +80,11 @@ Json job_json(const wire::JobStatus& job) {
           {"tokens_per_s", job.tokens_per_s()},
           {"planner", job.plan().planner()},
           {"predicted_step_s", job.plan().predicted_step_s()},
+          {"measured_step_s", job.measured_step_s()},
+          {"step_error", error_json(job.plan().predicted_step_s(), job.measured_step_s())},
           {"eval_loss", job.has_evaluation() ? Json(job.evaluation_loss()) : Json(nullptr)},
           {"submitted_unix_ms", job.submitted_unix_ms()},
-          {"stages", stages_json(job)},
+          {"stages", std::move(stages)},
           {"links", links_json(job)},
           {"bytes_sent", total_bytes_sent(job)},
           {"exported_to", text_or_null(job.exported_to())},
@@ -109,6 +129,25 @@ std::string stage_table(const wire::JobStatus& job) {
                format_count(stage["parameters"].get<std::uint64_t>()),
                format_bytes(stage["peak_memory_bytes"].get<std::uint64_t>()),
                fmt::format("{:.4f}", stage["compute_s_per_microbatch"].get<double>())});
+  }
+  return table.text();
+}
+
+// What the plan said beside what came of it; empty where it said nothing.
+std::string prediction_table(const wire::JobStatus& job) {
+  TextTable table({{"PREDICTION"}, {"PREDICTED", true}, {"MEASURED", true}, {"ERROR", true}});
+  const auto add = [&](std::string what, double predicted, double measured, const auto& format) {
+    const auto error = relative_error(predicted, measured);
+    table.add({std::move(what), format(predicted), measured > 0.0 ? format(measured) : "",
+               error ? fmt::format("{:+.1f} %", 100.0 * *error) : ""});
+  };
+  if (job.plan().predicted_step_s() <= 0.0) return {};
+  add("time of a step", job.plan().predicted_step_s(), job.measured_step_s(),
+      [](double seconds) { return fmt::format("{:.3g} s", seconds); });
+  for (const Json& stage : stages_json(job)) {
+    add(fmt::format("memory of stage {}", stage["stage"].get<int>()),
+        stage["estimated_memory_bytes"].get<double>(), stage["peak_memory_bytes"].get<double>(),
+        [](double bytes) { return format_bytes(static_cast<std::uint64_t>(bytes)); });
   }
   return table.text();
 }
@@ -159,7 +198,10 @@ std::string render_node(const wire::NodeStatus& node, const TableOptions& option
   TextTable table({{"DEVICE"}, {"MEMORY", true}, {"THREADS", true}, {"DESCRIPTION"}});
   for (const wire::Device& device : node.info().devices()) {
     table.add({device.name(), format_bytes(device.memory_bytes()),
-               fmt::format("{}", device.threads()), device.description()});
+               device.cpu_share() > 0.0
+                   ? fmt::format("{} at {:.3g} %", device.threads(), 100.0 * device.cpu_share())
+                   : fmt::format("{}", device.threads()),
+               device.description()});
   }
   return fmt::format("{}\n{}", out, table.text());
 }
@@ -201,12 +243,10 @@ std::string render_job(const wire::JobStatus& job, const TableOptions& options) 
        {"learning rate", job.step() > 0 ? format_learning_rate(job.learning_rate()) : ""},
        {"tokens/s", rate_of(job)},
        {"schedule", job.plan().schedule()},
-       {"predicted", job.plan().predicted_step_s() > 0.0
-                         ? fmt::format("{:.3g} s a step, by {}", job.plan().predicted_step_s(),
-                                       printable(job.plan().planner(), 100))
-                         : ""},
+       {"planner", printable(job.plan().planner(), 100)},
        {"exported to", job.exported_to()}});
   if (job.plan().stages_size() > 0) out += fmt::format("\n{}", stage_table(job));
+  if (const auto table = prediction_table(job); !table.empty()) out += fmt::format("\n{}", table);
   if (!links_json(job).empty()) out += fmt::format("\n{}", link_table(job));
   if (!job.log().empty()) out += '\n';
   for (const std::string& line : job.log()) out += fmt::format("{}\n", printable(line, 500));

@@ -124,4 +124,10 @@ Checked<scheduler::DeviceProfile> load_profile(const std::filesystem::path& file
   return std::move(loaded->profile);
 }
 
+Checked<scheduler::DeviceProfile> parse_profile(std::string_view text, const std::string& name) {
+  auto parsed = parse_file<ProfileFile>(text, name, profile_table(), check, kJsonFile);
+  if (!parsed) return parsed.error();
+  return std::move(parsed->profile);
+}
+
 }  // namespace longhaul::daemon

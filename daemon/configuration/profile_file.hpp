@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace longhaul::daemon {
@@ -27,5 +28,8 @@ struct ProfileFile {
 
 // JSON; every error has its place in the file.
 [[nodiscard]] Checked<scheduler::DeviceProfile> load_profile(const std::filesystem::path& file);
+// The same of a text that somebody sent; `name` stands for the file in errors.
+[[nodiscard]] Checked<scheduler::DeviceProfile> parse_profile(std::string_view text,
+                                                              const std::string& name);
 
 }  // namespace longhaul::daemon

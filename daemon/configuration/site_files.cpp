@@ -91,6 +91,14 @@ const Table<DeviceConfiguration>& device_table() {
   return table;
 }
 
+const Table<NodeLimits>& limits_table() {
+  static const Table<NodeLimits> table{
+      "What workers may take of the host",
+      {{"cpu_share", Real{0.0, 1.0, true}, otherwise("1"), &NodeLimits::cpu_share,
+        "the share of the time of a cpu device's threads that its worker gets, period by period"}}};
+  return table;
+}
+
 // Names the second of two items alike.
 template <class Item>
 void check_unique(Reading& reading, const std::vector<Item>& items, const std::string& path,
@@ -114,6 +122,11 @@ void check_node(Reading& reading, NodeConfiguration& configuration) {
   check_unique(reading, configuration.devices, "devices", "name", &DeviceConfiguration::name);
   if (reading.is_good("devices") && configuration.devices.empty()) {
     reading.error_at("devices", "devices must name at least one device");
+  }
+  const bool has_cpu = std::ranges::find(configuration.devices, "cpu",
+                                         &DeviceConfiguration::name) != configuration.devices.end();
+  if (configuration.limits.cpu_share < 1.0 && !has_cpu && reading.is_good("devices")) {
+    reading.error_at("limits.cpu_share", "limits.cpu_share must be 1 where no device is a cpu");
   }
 }
 
@@ -147,7 +160,9 @@ const Table<NodeConfiguration>& node_table() {
        {"state", Path{}, otherwise("/var/lib/longhaul/node"), &NodeConfiguration::state,
         "a folder for the workers' files, made if it is missing"},
        {"devices", device_table(), otherwise("[{name: cpu}]"), &NodeConfiguration::devices,
-        "what computes here; one worker each"}}};
+        "what computes here; one worker each"},
+       {"limits", limits_table(), or_else("its defaults"), &NodeConfiguration::limits,
+        "what workers may take of the host"}}};
   return table;
 }
 

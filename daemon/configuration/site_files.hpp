@@ -51,6 +51,13 @@ struct DeviceConfiguration {
   bool operator==(const DeviceConfiguration&) const = default;
 };
 
+// What workers may take of the host.
+struct NodeLimits {
+  double cpu_share = 1.0;  // (0, 1], of the time of a cpu device's threads
+
+  bool operator==(const NodeLimits&) const = default;
+};
+
 struct NodeConfiguration {
   std::string name;
   std::string site;
@@ -59,6 +66,7 @@ struct NodeConfiguration {
   std::string advertise;  // host under which other nodes' workers dial this one's
   std::filesystem::path state;
   std::vector<DeviceConfiguration> devices;  // at least one
+  NodeLimits limits = {};
 
   bool operator==(const NodeConfiguration&) const = default;
 };

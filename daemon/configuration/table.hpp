@@ -144,14 +144,12 @@ struct FileFormat {
 };
 inline constexpr FileFormat kJsonFile{.parse = parse_json, .most_bytes = kMaxJsonBytes};
 
-// Reads a whole file into a T; `check` then looks at what must hold between keys.
+// Reads a file's text into a T; `check` then looks at what must hold between keys.
 template <class T>
-Checked<T> load_file(const std::filesystem::path& file, const Table<T>& table,
-                     const std::function<void(Reading&, T&)>& check,
-                     const FileFormat& format = {}) {
-  auto text = read_text(file, format.most_bytes);
-  if (!text) return text.error();
-  const auto root = format.parse(*text, file.string());
+Checked<T> parse_file(std::string_view text, const std::filesystem::path& file,
+                      const Table<T>& table, const std::function<void(Reading&, T&)>& check,
+                      const FileFormat& format = {}) {
+  const auto root = format.parse(text, file.string());
   if (!root) return root.error();
   Reading reading(file);
   T value;
@@ -160,6 +158,16 @@ Checked<T> load_file(const std::filesystem::path& file, const Table<T>& table,
   check(reading, value);
   if (reading.failed()) return reading.take_diagnostics();
   return value;
+}
+
+// The same of a file that is there.
+template <class T>
+Checked<T> load_file(const std::filesystem::path& file, const Table<T>& table,
+                     const std::function<void(Reading&, T&)>& check,
+                     const FileFormat& format = {}) {
+  auto text = read_text(file, format.most_bytes);
+  if (!text) return text.error();
+  return parse_file<T>(*text, file, table, check, format);
 }
 
 }  // namespace longhaul::daemon

@@ -69,6 +69,8 @@ void Coordinator::on_tick(TimePoint now) {
     if (job.suspected()) probe(job);
     take(job, job.on_tick(now, options_.failure_grace, heard_since));
   }
+  expire_measurements(now);
+  advance_submissions();
   flush();
 }
 
@@ -98,6 +100,8 @@ void Coordinator::on_node_message(const proto::ControlPeer& from, const std::str
     wire::Envelope stored;
     stored.mutable_worker_event_stored();
     reply(from, message.request(), std::move(stored));
+  } else if (message.has_profile_measured()) {
+    on_profile(name, message.profile_measured());
   } else if (message.has_node_goodbye()) {
     const auto& reason = message.node_goodbye().reason();
     lose_node(name, reason.empty() ? "it said goodbye" : reason);
@@ -138,6 +142,8 @@ void Coordinator::on_hello(const proto::ControlPeer& from, const std::string& na
   reconcile(name, node);
   transition_.nodes.push_back(node_status(node));
   answer_node_queries();
+  drop_measurements(name);  // the order may have been lost
+  advance_submissions();
 }
 
 // Compares what the node runs with what the jobs believe that it runs.
@@ -173,6 +179,7 @@ void Coordinator::lose_node(const std::string& name, const std::string& reason) 
   node->reason = reason;
   node->since_unix_ms = clock_.unix_ms();
   node->workers.clear();
+  drop_measurements(name);
   transition_.nodes.push_back(node_status(*node));
   for (auto& [id, job] : jobs_) {
     for (const auto& worker : job.expected_on(name)) {

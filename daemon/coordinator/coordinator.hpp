@@ -5,6 +5,7 @@
 #include "daemon/coordinator/job.hpp"
 #include "daemon/coordinator/node_table.hpp"
 #include "daemon/coordinator/world.hpp"
+#include "daemon/planning/registered_fleet.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +35,9 @@ class Coordinator {
     // A LOST or INTERNAL failure waits this long for the failure that it follows from.
     milliseconds failure_grace{2000};
     std::size_t kept_jobs = 200;  // older ones that have ended are forgotten
+    // A submission waits so long for profiles, and is then planned without.
+    milliseconds profile_patience{300'000};
+    double planning_s = 2.0;  // that the planner `auto` may search
   };
 
   // `state` is what the store holds. Jobs that were running go on: their nodes have the usual
@@ -58,6 +62,20 @@ class Coordinator {
     std::uint64_t request = 0;
     std::uint32_t ready = 0;
   };
+  struct Waiting {  // a submission whose planner wants profiles
+    proto::ControlPeer peer;
+    std::uint64_t request = 0;
+    wire::SubmitJob submit;
+    std::string model;  // names it in keys of profiles
+    TimePoint deadline;
+    std::map<std::string, std::string> unprofiled;  // kind of device, why
+  };
+  struct Measurement {
+    std::string node;
+    std::string kind;
+    std::string place;  // where nothing else may be measured meanwhile
+    TimePoint deadline;
+  };
   struct Outgoing {
     proto::ControlPeer to;
     wire::Envelope message;
@@ -72,6 +90,16 @@ class Coordinator {
   void on_worker_event(const std::string& name, const wire::WorkerEvent& event);
   void on_submit(const proto::ControlPeer& from, std::uint64_t request,
                  const wire::SubmitJob& submit);
+  void plan_and_start(const Waiting& submission);
+  void advance_submissions();
+  [[nodiscard]] bool profiled(Waiting& submission);
+  void order_profile(const Waiting& submission, const std::string& kind, Node& node,
+                     const wire::Device& device);
+  void on_profile(const std::string& name, const wire::ProfileMeasured& measured);
+  void end_measurement(const std::string& key, const std::string& why);
+  void drop_measurements(const std::string& name);
+  void expire_measurements(TimePoint now);
+  [[nodiscard]] FleetKnowledge knowledge_for(const Waiting& submission) const;
   void on_show_job(const proto::ControlPeer& from, std::uint64_t request,
                    const std::string& job_id);
   void on_show_node(const proto::ControlPeer& from, std::uint64_t request,
@@ -105,6 +133,10 @@ class Coordinator {
   std::map<std::string, Job> jobs_;
   std::vector<Watcher> watchers_;
   std::vector<NodeQuery> node_queries_;
+  std::deque<Waiting> waiting_;  // in the order of their arrival
+  // By kind of device and model: what nodes have measured, and what they are measuring.
+  std::map<std::string, scheduler::DeviceProfile> profiles_;
+  std::map<std::string, Measurement> measurements_;
   TimePoint last_tick_;
   Transition transition_;              // of the message or tick that is being handled
   std::deque<Outgoing> outgoing_;      // what to send once that is stored

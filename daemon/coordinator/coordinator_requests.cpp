@@ -1,7 +1,6 @@
 // What operators ask of the coordinator, and its answers.
 #include "daemon/coordinator/coordinator.hpp"
 
-#include "daemon/coordinator/planning.hpp"
 #include "proto/text.hpp"
 
 #include <fmt/format.h>
@@ -70,38 +69,6 @@ void Coordinator::on_show_node(const proto::ControlPeer& from, std::uint64_t req
   wire::Envelope answer;
   *answer.mutable_node_status() = node_status(*node);
   reply(from, request, std::move(answer));
-}
-
-void Coordinator::on_submit(const proto::ControlPeer& from, std::uint64_t request,
-                            const wire::SubmitJob& submit) {
-  PlanningRequest planning{.submission = submit,
-                           .job_id = fmt::format("job-{}", epoch_ + 1),
-                           .epoch = epoch_ + 1,
-                           .free_nodes = nodes_.free_nodes(),
-                           .not_free = {},
-                           .known_nodes = {}};
-  for (const auto& [name, node] : nodes_.all()) {
-    planning.known_nodes.push_back(name);
-    if (!node.present) {
-      planning.not_free.push_back(fmt::format("{} is gone: {}", name, node.reason));
-    } else if (!node.workers.empty()) {
-      planning.not_free.push_back(
-          fmt::format("{} is busy with {}", name, node.workers.begin()->job_id));
-    }
-  }
-  auto assignment = plan_job(planning);
-  if (!assignment) {
-    refuse(from, request, assignment.error());
-    return;
-  }
-  transition_.epoch = ++epoch_;
-  transition_.new_jobs.push_back(*assignment);
-  auto [entry, is_new] = jobs_.emplace(planning.job_id, Job(std::move(*assignment), clock_));
-  wire::Envelope accepted;
-  accepted.mutable_accepted()->set_job_id(planning.job_id);
-  reply(from, request, std::move(accepted));
-  take(entry->second, entry->second.start());
-  forget_old_jobs();
 }
 
 void Coordinator::on_watch(const proto::ControlPeer& from, std::uint64_t request,

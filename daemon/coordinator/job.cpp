@@ -29,6 +29,7 @@ Job::Job(wire::Assignment assignment, const Clock& clock)
     record_.add_stages();
     status.add_stages()->set_stage(i);
   }
+  for (const auto& line : assignment_.plan().notes()) note(line);
 }
 
 Job::Job(StoredJob stored, const Clock& clock)

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace longhaul::daemon {
 
@@ -19,6 +20,16 @@ std::uint64_t total_bytes(const wire::JobStatus& status) {
     for (const auto& link : stage.links()) total += link.bytes_sent();
   }
   return total;
+}
+
+// Steps that the measured time of a step is the median of.
+constexpr int kRecentSteps = 31;
+
+double median(const google::protobuf::RepeatedField<double>& values) {
+  std::vector<double> sorted(values.begin(), values.end());
+  const auto middle = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2);
+  std::ranges::nth_element(sorted, middle);
+  return *middle;
 }
 
 // Held events wait for the step that they carry.
@@ -131,6 +142,10 @@ void Job::release_held(JobEffects& effects) {
       status.set_learning_rate(step.learning_rate());
       if (step.step_time_s() > 0.0) {
         status.set_tokens_per_s(static_cast<double>(step.tokens()) / step.step_time_s());
+        auto& recent = *record_.mutable_recent_step_s();
+        if (recent.size() >= kRecentSteps) recent.erase(recent.begin());
+        recent.Add(step.step_time_s());
+        status.set_measured_step_s(median(recent));
       }
       *event.mutable_stages() = status.stages();
       event.set_bytes_sent(total_bytes(status));

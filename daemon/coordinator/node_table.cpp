@@ -57,10 +57,10 @@ bool NaturalLess::operator()(const std::string& a, const std::string& b) const {
 
 proto::Result<void> check_node_info(const wire::NodeInfo& info) {
   if (auto checked = proto::check_name("node", info.name()); !checked) return checked.error();
-  for (const auto* text : {&info.site(), &info.version(), &info.host()}) {
+  for (const auto* text : {&info.site(), &info.version(), &info.host(), &info.machine()}) {
     if (text->size() > kMaxTextBytes) {
       return proto::configuration_error(
-          fmt::format("node {}: site, version or host has over {} bytes",
+          fmt::format("node {}: site, version, host or machine has over {} bytes",
                       proto::quoted(info.name()), kMaxTextBytes));
     }
   }
@@ -73,9 +73,14 @@ proto::Result<void> check_node_info(const wire::NodeInfo& info) {
   for (const auto& device : info.devices()) {
     if (!is_device_name(device.name()) || !names.insert(device.name()).second ||
         device.description().size() > kMaxTextBytes) {
-      return proto::configuration_error(fmt::format(
-          "node {} reports a device {}: each must be \"cpu\" or \"cuda:N\", once",
-          proto::quoted(info.name()), proto::quoted(device.name())));
+      return proto::configuration_error(
+          fmt::format("node {} reports a device {}: each must be \"cpu\" or \"cuda:N\", once",
+                      proto::quoted(info.name()), proto::quoted(device.name())));
+    }
+    if (!(device.cpu_share() >= 0.0 && device.cpu_share() <= 1.0)) {
+      return proto::configuration_error(fmt::format("node {} reports a cpu_share of {}: 0 to 1",
+                                                    proto::quoted(info.name()),
+                                                    device.cpu_share()));
     }
   }
   return {};
@@ -124,7 +129,7 @@ void NodeTable::forgive(std::chrono::steady_clock::duration pause) {
 std::vector<wire::NodeInfo> NodeTable::free_nodes() const {
   std::vector<wire::NodeInfo> free;
   for (const auto& [name, node] : nodes_) {
-    if (node.present && node.workers.empty()) free.push_back(node.info);
+    if (node.present && node.workers.empty() && !node.measuring) free.push_back(node.info);
   }
   return free;
 }

@@ -24,6 +24,7 @@ struct Node {
   std::optional<TimePoint> cut_off_since;
   proto::ControlPeer peer;     // meaningful while present
   std::set<WorkerId> workers;  // that run there, as far as is known
+  bool measuring = false;      // a profile, which a worker beside it would falsify
 };
 
 // Checks what a node says of itself: name, host and version of sane length, at least one device,

@@ -1,6 +1,8 @@
 // Validation, choice of nodes and devices, and the planner's answer as an Assignment.
 #include "daemon/coordinator/planning.hpp"
 
+#include "daemon/planning/job_planning.hpp"
+#include "proto/failure.hpp"
 #include "proto/graph.hpp"
 #include "proto/job.hpp"
 #include "proto/pipeline_schedule.hpp"
@@ -12,7 +14,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 #include <ranges>
+#include <utility>
 
 namespace longhaul::daemon {
 
@@ -62,9 +66,7 @@ Result<std::vector<wire::NodeInfo>> choose_nodes(const PlanningRequest& request)
 }
 
 scheduler::Candidate candidate(const wire::Job& job, const wire::NodeInfo& node) {
-  const auto cuda = std::ranges::find_if(
-      node.devices(), [](const auto& device) { return device.name().starts_with("cuda"); });
-  const auto& device = cuda == node.devices().end() ? node.devices(0) : *cuda;
+  const auto& device = computing_device(node);
   return {.node = node.name(),
           .device = device.name(),
           .threads = std::max(1u, device.threads()),
@@ -77,9 +79,10 @@ scheduler::MemoryOptions memory_options(const wire::Job& job) {
           .checkpoints = job.checkpoint().every() > 0};
 }
 
-// The plan that came with the job, on nodes that are free, in the job's micro-batches.
-Result<proto::Plan> given_plan(const PlanningRequest& request, const proto::Graph& graph) {
-  auto plan = proto::Plan::from_wire(request.submission.plan(), graph);
+// A plan that was made before, on nodes that are free, in the job's micro-batches.
+Result<proto::Plan> given_plan(const PlanningRequest& request, const wire::Plan& given,
+                               const proto::Graph& graph) {
+  auto plan = proto::Plan::from_wire(given, graph);
   if (!plan) return plan.error();
   plan->epoch = proto::PlanEpoch{request.epoch};
   const auto& training = request.submission.job().training();
@@ -133,6 +136,26 @@ Result<proto::Plan> chosen_plan(const PlanningRequest& request, const proto::Gra
        .epoch = proto::PlanEpoch{request.epoch}});
 }
 
+// By a planner that searches; its notes say what it assumed.
+Result<wire::Plan> searched_plan(const PlanningRequest& request, scheduler::PlannerKind planner) {
+  const auto& job = request.submission.job();
+  // As many as asked for are free, or it says so.
+  if (const auto nodes = choose_nodes(request); !nodes) return nodes.error();
+  auto fleet = registered_fleet(request.free_nodes, request.knowledge,
+                                [&](const auto& node) { return has_data(job, node); });
+  if (!fleet) return fleet.error();
+  PlanningOptions options;
+  options.planner = planner;
+  options.constraints.devices = request.submission.nodes();
+  options.budget.seconds = request.search_s;
+  const auto problem = planning_case(request.submission, fleet->model, options);
+  if (!problem) return problem.error();
+  auto planned = plan_with(*problem, options);
+  if (!planned) return planned.error();
+  for (auto& line : fleet->assumptions) planned->plan.add_notes(std::move(line));
+  return std::move(planned->plan);
+}
+
 // For people: what the planner expects each stage to need.
 void add_estimates(const wire::Job& job, const proto::Graph& graph, const proto::Plan& plan,
                    wire::Plan& into) {
@@ -147,24 +170,60 @@ void add_estimates(const wire::Job& job, const proto::Graph& graph, const proto:
 
 }  // namespace
 
+Result<void> check_submission(const wire::SubmitJob& submission) {
+  if (auto valid = proto::validate_job(submission.job()); !valid) return valid.error();
+  if (auto graph = proto::Graph::from_wire(submission.graph()); !graph) return graph.error();
+  for (const auto& graph : submission.profile_graphs()) {
+    if (auto good = proto::Graph::from_wire(graph); !good) return good.error();
+  }
+  if (!submission.planner().empty() && !planner_named(submission.planner())) {
+    return proto::configuration_error(
+        fmt::format("there is no planner {}", proto::quoted(submission.planner())));
+  }
+  return {};
+}
+
 Result<wire::Assignment> plan_job(const PlanningRequest& request) {
   const auto& submission = request.submission;
-  if (auto valid = proto::validate_job(submission.job()); !valid) return valid.error();
+  if (auto good = check_submission(submission); !good) return good.error();
   const auto graph = proto::Graph::from_wire(submission.graph());
   if (!graph) return graph.error();
   if (auto known = check_data_nodes(request); !known) return known.error();
-  const auto plan =
-      submission.has_plan() ? given_plan(request, *graph) : chosen_plan(request, *graph);
-  if (!plan) return plan.error();
+  const auto planner = planner_named(submission.planner());
+
+  wire::Plan told;  // planner, prediction, notes
+  std::optional<Result<proto::Plan>> plan;
+  if (submission.has_plan()) {
+    told.set_planner("given");
+    told.set_predicted_step_s(submission.plan().predicted_step_s());
+    plan = given_plan(request, submission.plan(), *graph);
+  } else if (planner && *planner != scheduler::PlannerKind::kEqualCompute) {
+    auto searched = searched_plan(request, *planner);
+    if (searched) {
+      told = *searched;
+      plan = given_plan(request, *searched, *graph);
+    } else if (searched.error().kind == proto::ErrorKind::kResource) {
+      return searched.error();
+    } else {
+      told.add_notes(
+          fmt::format("planned by equal-compute: {}", proto::one_line(searched.error().message)));
+    }
+  }
+  if (!plan) {
+    told.set_planner(std::string(kEqualCompute));
+    plan = chosen_plan(request, *graph);
+  }
+  if (!*plan) return plan->error();
 
   wire::Assignment assignment;
   assignment.set_job_id(request.job_id);
   *assignment.mutable_job() = submission.job();
   *assignment.mutable_graph() = submission.graph();
-  *assignment.mutable_plan() = plan->to_wire(*graph);
-  assignment.mutable_plan()->set_planner(submission.has_plan() ? "given" : "equal-compute");
-  assignment.mutable_plan()->set_predicted_step_s(submission.plan().predicted_step_s());
-  add_estimates(submission.job(), *graph, *plan, *assignment.mutable_plan());
+  wire::Plan& made = *assignment.mutable_plan() = (*plan)->to_wire(*graph);
+  made.set_planner(told.planner());
+  made.set_predicted_step_s(told.predicted_step_s());
+  *made.mutable_notes() = told.notes();
+  add_estimates(submission.job(), *graph, **plan, made);
   return assignment;
 }
 

@@ -127,6 +127,10 @@ std::string host_name() {
   return name.data();
 }
 
+std::string machine_id() {
+  return first_line("/proc/sys/kernel/random/boot_id").value_or(std::string());
+}
+
 std::string processor_name() {
   std::ifstream stream("/proc/cpuinfo");
   for (std::string line; std::getline(stream, line);) {

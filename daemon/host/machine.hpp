@@ -29,6 +29,8 @@ struct MachineFiles {
 [[nodiscard]] std::uint32_t cgroup_processors(const MachineFiles& files);  // 0: no limit
 
 [[nodiscard]] std::string host_name();
+// The same in every container of a running kernel, and nowhere else; empty where it does not say.
+[[nodiscard]] std::string machine_id();
 [[nodiscard]] std::string processor_name();  // "AMD EPYC 9354"; "cpu" where the kernel does not say
 
 // A program of ours: next to our own executable, else on PATH; kConfiguration if nowhere.

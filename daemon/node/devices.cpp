@@ -26,6 +26,7 @@ Result<wire::Device> resolve_cpu(const DeviceRequest& request, const HostResourc
   device.set_description(host.processor);
   device.set_threads(request.threads == 0 ? host.threads : request.threads);
   device.set_memory_bytes(request.memory_bytes == 0 ? host.memory_bytes : request.memory_bytes);
+  if (request.cpu_share < 1.0) device.set_cpu_share(request.cpu_share);
   return device;
 }
 

@@ -17,6 +17,7 @@ struct DeviceRequest {
   std::string name;  // "cpu" or "cuda:N"
   std::uint32_t threads = 0;
   std::uint64_t memory_bytes = 0;
+  double cpu_share = 1.0;  // (0, 1], of a cpu
 };
 
 // The host itself, as machine.hpp tells.

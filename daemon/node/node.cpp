@@ -149,7 +149,7 @@ void Node::spawn_waiting() {
   std::vector<std::pair<WorkerId, proto::Error>> failed;
   for (auto& [id, worker] : workers_) {
     if (worker.spawned || !device_is_free(worker.device())) continue;
-    if (auto spawned = host_.spawn(id); !spawned) {
+    if (auto spawned = host_.spawn(id, worker.stage()); !spawned) {
       failed.emplace_back(id, spawned.error());
       continue;
     }

@@ -28,7 +28,8 @@ class WorkerHost {
  public:
   virtual ~WorkerHost() = default;
   // Starts a worker; what it says and its end are told by Node::on_worker_message, on_worker_exit.
-  [[nodiscard]] virtual proto::Result<void> spawn(const WorkerId& id) = 0;
+  // `stage` is what it will host, and on which device.
+  [[nodiscard]] virtual proto::Result<void> spawn(const WorkerId& id, const wire::Stage& stage) = 0;
   virtual bool send(const WorkerId& id, const wire::Envelope& message) = 0;
   virtual void signal(const WorkerId& id, int number) = 0;
 };
@@ -82,9 +83,10 @@ class Node {
     TimePoint lost_at;
     std::string last_error_line;
 
-    [[nodiscard]] const std::string& device() const {
-      return assignment.plan().stages(static_cast<int>(assignment.stage())).device();
+    [[nodiscard]] const wire::Stage& stage() const {
+      return assignment.plan().stages(static_cast<int>(assignment.stage()));
     }
+    [[nodiscard]] const std::string& device() const { return stage().device(); }
   };
   // Events carry their number, from 1, as request; hello must differ from them.
   static constexpr std::uint64_t kHelloRequest = ~std::uint64_t{0};

@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -73,11 +74,7 @@ proto::Result<void> NodeService::start(zmq::context_t& context) {
       {.endpoint = options_.coordinator,
        .server_key = options_.coordinator_key,
        .keys = options_.keys,
-       .on_message =
-           [this](wire::Envelope message) {
-             node_.on_coordinator_message(message);
-             settle();
-           },
+       .on_message = [this](const wire::Envelope& message) { on_coordinator_message(message); },
        .on_connection =
            [this](bool connected, const std::string& reason) {
              node_.on_connection(connected, reason);
@@ -85,6 +82,18 @@ proto::Result<void> NodeService::start(zmq::context_t& context) {
            }});
   if (!uplink) return uplink.error();
   uplink_ = std::move(*uplink);
+  const auto& devices = options_.node.info.devices();
+  profiles_ = std::make_unique<ProfileService>(
+      loop_, ProfileService::Options{.worker = options_.worker,
+                                     .folder = options_.state / "profiles",
+                                     .devices = {devices.begin(), devices.end()},
+                                     .on_done =
+                                         [this](const wire::ProfileMeasured& measured) {
+                                           wire::Envelope answer;
+                                           *answer.mutable_profile_measured() = measured;
+                                           send(answer);
+                                         },
+                                     .log = options_.log});
   tick();
   return {};
 }
@@ -113,7 +122,14 @@ proto::Result<void> NodeService::take_folder() {
           : fmt::format("cannot lock {}: {}", file.string(), std::strerror(errno))};
 }
 
+void NodeService::on_coordinator_message(const wire::Envelope& message) {
+  if (message.has_measure_profile() && profiles_) profiles_->measure(message.measure_profile());
+  node_.on_coordinator_message(message);
+  settle();
+}
+
 void NodeService::stop(const std::string& reason) {
+  profiles_.reset();
   if (std::exchange(stop_requested_, true)) {
     node_.kill_workers();
   } else {
@@ -124,7 +140,7 @@ void NodeService::stop(const std::string& reason) {
 
 bool NodeService::send(const wire::Envelope& message) { return uplink_->send(message); }
 
-proto::Result<void> NodeService::spawn(const WorkerId& id) {
+proto::Result<void> NodeService::spawn(const WorkerId& id, const wire::Stage& stage) {
   const auto keys = proto::make_curve_key_pair();
   wire::WorkerBootstrap bootstrap;
   bootstrap.set_endpoint(local_->endpoint());
@@ -148,6 +164,22 @@ proto::Result<void> NodeService::spawn(const WorkerId& id) {
     return process.error();
   }
   workers_[id].process = std::move(*process);
+  if (auto limited = limit(id, stage); !limited) {
+    workers_.erase(id);
+    return limited.error();
+  }
+  return {};
+}
+
+// Holds the worker to what the node's limits leave it.
+proto::Result<void> NodeService::limit(const WorkerId& id, const wire::Stage& stage) {
+  for (const auto& device : options_.node.info.devices()) {
+    if (device.name() != stage.device() || device.cpu_share() <= 0.0) continue;
+    const CpuLimit limit{.share = device.cpu_share(), .threads = std::max(1u, stage.threads())};
+    auto share = CpuShare::hold(workers_[id].process->id(), limit);
+    if (!share) return share.error();
+    workers_[id].share = std::move(*share);
+  }
   return {};
 }
 

@@ -3,7 +3,9 @@
 
 #include "daemon/host/child_process.hpp"
 #include "daemon/host/clock.hpp"
+#include "daemon/host/cpu_share.hpp"
 #include "daemon/node/node.hpp"
+#include "daemon/node/profile_service.hpp"
 #include "proto/channel/control_channel.hpp"
 #include "proto/channel/curve_key.hpp"
 
@@ -28,7 +30,8 @@ class NodeService final : private Uplink, private WorkerHost {
     std::string coordinator_key;  // Z85
     proto::CurveKeyPair keys;
     std::filesystem::path worker;  // the program
-    std::filesystem::path state;   // a folder for the workers' socket; made with mode 0700
+    // A folder for the workers' socket and profiles; made with mode 0700.
+    std::filesystem::path state;
     std::function<void(std::string)> log;
     // Once: stopped as asked, or the coordinator refuses this node for good.
     std::function<void(proto::Result<void>)> on_end;
@@ -49,10 +52,12 @@ class NodeService final : private Uplink, private WorkerHost {
   proto::Result<void> start(zmq::context_t& context);
   proto::Result<void> take_folder();
   bool send(const wire::Envelope& message) override;
-  proto::Result<void> spawn(const WorkerId& id) override;
+  proto::Result<void> spawn(const WorkerId& id, const wire::Stage& stage) override;
   bool send(const WorkerId& id, const wire::Envelope& message) override;
   void signal(const WorkerId& id, int number) override;
 
+  [[nodiscard]] proto::Result<void> limit(const WorkerId& id, const wire::Stage& stage);
+  void on_coordinator_message(const wire::Envelope& message);
   void on_worker_message(const proto::ControlPeer& peer, const wire::Envelope& message);
   void on_worker_exit(const WorkerId& id, ProcessExit exit);
   void tick();
@@ -62,6 +67,7 @@ class NodeService final : private Uplink, private WorkerHost {
     std::unique_ptr<ChildProcess> process;
     std::string public_key;
     std::optional<proto::ControlPeer> peer;  // once it has spoken
+    std::unique_ptr<CpuShare> share;         // where the device is not the worker's alone
   };
 
   boost::asio::io_context& loop_;
@@ -73,6 +79,7 @@ class NodeService final : private Uplink, private WorkerHost {
   std::unique_ptr<proto::ControlServer> local_;
   std::unique_ptr<proto::ControlClient> uplink_;
   std::map<WorkerId, WorkerProcess> workers_;
+  std::unique_ptr<ProfileService> profiles_;  // until the node stops
   boost::asio::steady_timer timer_;
   bool stop_requested_ = false;
   bool ended_ = false;

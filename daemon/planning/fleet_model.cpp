@@ -227,17 +227,7 @@ proto::Result<scheduler::Workload> workload_of(const proto::Graph& graph,
   return workload;
 }
 
-proto::Result<FleetModel> model_of(const FleetConfiguration& configuration) {
-  FleetModel model;
-  model.fleet = Builder(configuration).build();
-  if (const auto joined = join_sites(configuration, model.fleet); !joined) return joined.error();
-  model.kinds = configuration.kinds;
-  for (const KindConfiguration& kind : configuration.kinds) {
-    if (kind.profile.empty()) continue;
-    auto profile = load_profile(kind.profile);
-    if (!profile) return proto::configuration_error(to_string(profile.error()));
-    model.profiles.emplace(kind.name, std::move(*profile));
-  }
+proto::Result<void> take_host_figures(FleetModel& model) {
   for (const scheduler::FleetDevice& device : model.fleet.devices) {
     const auto profile = model.profiles.find(device.kind);
     if (device.device != "cpu" || profile == model.profiles.end()) continue;
@@ -257,6 +247,21 @@ proto::Result<FleetModel> model_of(const FleetConfiguration& configuration) {
     host.busy_speed = busy_speed(measured);
     host.carry_s_per_byte = measured.carry_s_per_byte;
   }
+  return {};
+}
+
+proto::Result<FleetModel> model_of(const FleetConfiguration& configuration) {
+  FleetModel model;
+  model.fleet = Builder(configuration).build();
+  if (const auto joined = join_sites(configuration, model.fleet); !joined) return joined.error();
+  model.kinds = configuration.kinds;
+  for (const KindConfiguration& kind : configuration.kinds) {
+    if (kind.profile.empty()) continue;
+    auto profile = load_profile(kind.profile);
+    if (!profile) return proto::configuration_error(to_string(profile.error()));
+    model.profiles.emplace(kind.name, std::move(*profile));
+  }
+  if (const auto taken = take_host_figures(model); !taken) return taken.error();
   if (const auto good = scheduler::check_fleet(model.fleet); !good) return good.error();
   return model;
 }

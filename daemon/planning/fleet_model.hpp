@@ -25,6 +25,10 @@ struct FleetModel {
 // of its own.
 [[nodiscard]] proto::Result<FleetModel> model_of(const FleetConfiguration& configuration);
 
+// What the profiles of cpu devices say of their hosts: processors, how they slow each other down,
+// what carrying bytes takes. kConfiguration where a profile is of another number of threads.
+[[nodiscard]] proto::Result<void> take_host_figures(FleetModel& model);
+
 // The model at one micro-batch size, with times of every kind: from its profile, or by rates.
 // kConfiguration where a profile lacks an operator or is of another precision.
 [[nodiscard]] proto::Result<scheduler::Workload> workload_of(const proto::Graph& graph,

@@ -185,6 +185,15 @@ PlannedJob planned(const PlanningCase& planning, const PlacedPipeline& placed,
 
 }  // namespace
 
+std::optional<PlannerKind> planner_named(std::string_view name) {
+  for (const PlannerKind kind :
+       {PlannerKind::kEqualOperators, PlannerKind::kEqualCompute, PlannerKind::kOpFence,
+        PlannerKind::kDtFm, PlannerKind::kExhaustive, PlannerKind::kAuto}) {
+    if (scheduler::planner_name(kind) == name) return kind;
+  }
+  return std::nullopt;
+}
+
 proto::Result<PlanningCase> planning_case(const wire::SubmitJob& submission,
                                           const FleetModel& fleet, const PlanningOptions& options) {
   auto graph = proto::Graph::from_wire(submission.graph());

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace longhaul::daemon {
@@ -27,6 +28,9 @@ struct PlanningOptions {
   scheduler::PlannerBudget budget;
   bool compare = false;  // with the other planners, and with what would help
 };
+
+// The planner with this name, as scheduler::planner_name has it.
+[[nodiscard]] std::optional<scheduler::PlannerKind> planner_named(std::string_view name);
 
 // A job, ready to be planned.
 struct PlanningCase {

@@ -91,7 +91,8 @@ void add_stages(const PlanTables& tables, const PlacedPipeline& placed, Pipeline
     // Other devices than cpus do not compute on the host's processors.
     stage.host = work.hosts.size();
     if (device.device == "cpu") {
-      stage.threads = device.threads;
+      // A share of the threads' time takes no more of the processors than that.
+      stage.threads = device.threads * device.speed;
       const Host& host = fleet.hosts[device.host];
       const auto known = std::ranges::find_if(hosts, [&](const auto& entry) {
         return entry.first == device.host ||

@@ -5,6 +5,8 @@
 #include "proto/channel/context.hpp"
 #include "proto/channel/control_channel.hpp"
 #include "proto/control.pb.h"
+#include "proto/profile.pb.h"
+#include "tests/pretended_profile.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -219,5 +221,9 @@ int main(int argc, char** argv) {
   if (command == "serve") return FakeWorker(read_message<wire::WorkerBootstrap>()).run();
   if (command == "preflight") return preflight();
   if (command == "probe") return probe();
+  if (command == "profile") {
+    std::cout << tests::pretended_profile(read_message<wire::ProfileRequest>()) << '\n';
+    return 0;
+  }
   return 2;
 }

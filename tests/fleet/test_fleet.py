@@ -39,6 +39,31 @@ class Fleet(FleetTest):
         self.stop_all()
         self.assert_nothing_left()
 
+    def test_a_job_is_planned_with_profiles_that_nodes_keep(self):
+        self.start_all()
+        job = self.submit(steps=5)
+        self.assertEqual(self.watch(job).finish().code, 0)
+        shown = self.ask_json("job", "show", job)
+        self.assertEqual(shown["planner"], "auto", shown["log"])
+        self.assertGreater(shown["predicted_step_s"], 0)
+        self.assertGreater(shown["measured_step_s"], 0)
+        self.assertAlmostEqual(shown["step_error"], shown["predicted_step_s"] / shown["measured_step_s"] - 1)
+        kept = list(self.folder.glob("*/profiles/*.json"))
+        self.assertEqual(len(kept), 1)  # the nodes are alike
+        self.assertIn("PREDICTION", self.ask("job", "show", job).out)
+        # A coordinator that starts anew asks again, and gets what is kept.
+        kept[0].write_text(kept[0].read_text().replace("0.01", "0.02"))
+        self.stop("coordinator")
+        self.start_coordinator()
+        self.assertEqual(self.ask("node", "list", "--ready", 2).code, 0)
+        again = self.ask_json("job", "show", self.submit(steps=5))
+        self.assertAlmostEqual(again["predicted_step_s"], 2 * shown["predicted_step_s"],
+                               delta=0.1 * shown["predicted_step_s"])
+        refused = self.ask("job", "submit", "job.yaml", "--planner", "oracle")
+        self.assertEqual(refused.code, 2, str(refused))
+        self.assertIn("there is no planner oracle", refused.err)
+        self.stop_all()
+
     def test_training_goes_on_while_the_coordinator_is_away_and_no_step_is_lost(self):
         self.start_all()
         job = self.submit(steps=4000)

@@ -10,8 +10,8 @@ from fleet import FleetTest
 
 
 class Fleet(FleetTest):
-    def submit(self, job, name="job"):
-        (submitted,) = self.ask("job", "submit", self.write_job(job, f"{name}.yaml"))
+    def submit(self, job, *words, name="job", planner="equal-compute"):
+        (submitted,) = self.ask("job", "submit", self.write_job(job, f"{name}.yaml"), "--planner", planner, *words)
         return submitted["job"]
 
     def watch(self, job, until_step=None):
@@ -41,6 +41,27 @@ class Fleet(FleetTest):
         self.assertEqual((shown["state"], shown["step"]), ("done", 10))
         (listed,) = self.ask("job", "list")
         self.assertEqual([entry["id"] for entry in listed["jobs"]], [name])
+        self.stop([*nodes, coordinator])
+
+    def test_a_job_is_planned_with_profiles_and_shows_prediction_beside_actual(self):
+        coordinator, nodes = self.start_fleet()
+        name = self.submit(self.job(steps=30), "--nodes", 2, planner="auto")
+        self.assertEqual(self.watch(name).finish().code, 0)
+        (shown,) = self.ask("job", "show", name)
+        self.assertEqual((shown["planner"], len(shown["stages"])), ("auto", 2), shown["log"])
+        self.assertGreater(shown["predicted_step_s"], 0)
+        self.assertGreater(shown["measured_step_s"], 0)
+        # Milliseconds of work on a machine that does other things: only the order of magnitude holds.
+        self.assertLess(shown["predicted_step_s"], 5 * shown["measured_step_s"])
+        self.assertLess(shown["measured_step_s"], 10 * shown["predicted_step_s"])
+        for stage in shown["stages"]:
+            self.assertLess(abs(stage["memory_error"]), 0.5)
+        text = self.call("--config", "client.yaml", "job", "show", name).out
+        print(text[text.index("PREDICTION"):])
+        self.assertRegex(text, r"time of a step +\S+ s +\S+ s +[+-]\d+\.\d %")
+        self.assertRegex(text, r"memory of stage 1 +\S+ .B +\S+ .B +[+-]\d+\.\d %")
+        # Only one of the nodes, which are alike, has measured; and it has kept that.
+        self.assertEqual(len(list(self.folder.glob("*/profiles/*.json"))), 1)
         self.stop([*nodes, coordinator])
 
     def test_a_running_job_can_be_exported_and_cancelled(self):

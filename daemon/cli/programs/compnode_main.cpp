@@ -29,7 +29,8 @@ proto::Result<std::vector<wire::Device>> find_devices(const NodeConfiguration& c
   for (const auto& device : configuration.devices) {
     requests.push_back({.name = device.name,
                         .threads = device.threads,
-                        .memory_bytes = static_cast<std::uint64_t>(device.memory_gb * 1e9)});
+                        .memory_bytes = static_cast<std::uint64_t>(device.memory_gb * 1e9),
+                        .cpu_share = configuration.limits.cpu_share});
   }
   const HostResources host{.threads = available_threads(),
                            .memory_bytes = available_memory_bytes(),
@@ -68,6 +69,7 @@ proto::Result<NodeService::Options> options_from(const NodeConfiguration& config
   info.set_site(configuration.site);
   info.set_version(std::string(kVersion));
   info.set_host(configuration.advertise);
+  info.set_machine(machine_id());
   for (auto& device : *devices) *info.add_devices() = std::move(device);
   options.node.bind_host = bind_host(configuration.advertise);
   options.coordinator = configuration.coordinator.address;

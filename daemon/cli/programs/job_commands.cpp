@@ -19,6 +19,8 @@ namespace longhaul::daemon {
 namespace {
 
 constexpr Patience kWhilePlanning{.deadline = std::chrono::milliseconds(60'000)};
+// The coordinator plans without profiles when they take too long.
+constexpr Patience kWhileMeasuring{.deadline = std::chrono::milliseconds(400'000)};
 
 struct JobOptions {
   SubmissionOptions submission;
@@ -45,7 +47,9 @@ int submit(const CommandLine& line, const JobOptions& options) {
   if (!submission) return kUsage;
   wire::Envelope message;
   *message.mutable_submit_job() = std::move(*submission);
-  const auto answer = ask_coordinator(line.config, std::move(message), kWhilePlanning);
+  const bool measures = wants_profiles(options.submission);
+  const auto answer =
+      ask_coordinator(line.config, std::move(message), measures ? kWhileMeasuring : kWhilePlanning);
   if (!answer) return fail(kLonghaul, answer.error());
   const auto& id = answer->accepted().job_id();
   if (options.json) {
@@ -132,7 +136,10 @@ void add_job_commands(CommandLine& line) {
 
   auto* command = add(*job, line, options, "submit", "train a job on free nodes", submit);
   add_submission_options(*command, options->submission);
-  command->add_option("--nodes", options->submission.nodes, "nodes to train on [all that are free]")
+  add_planner_option(*command, options->submission, "auto");
+  command
+      ->add_option("--nodes", options->submission.nodes,
+                   "nodes to train on [as many of the free ones as serve; equal-compute: all]")
       ->check(CLI::Range(1u, 65536u));
   command->add_flag("--watch", options->watch, "stay and show its progress");
   command->add_option("--summary", options->summary, "with --watch: write what it came to, as JSON")

@@ -175,6 +175,9 @@ std::vector<wire::NodeInfo> LocalFleet::nodes(const Options& options) {
     auto& device = *node.add_devices();
     device.set_name("cpu");
     device.set_memory_bytes(options.memory_bytes);
+    if (!options.cpu_shares.empty()) {
+      device.set_cpu_share(options.cpu_shares[i % options.cpu_shares.size()]);
+    }
     if (devices > 0) {
       device = options.cuda[i % devices];
       const auto sharing = (options.nodes - i % devices + devices - 1) / devices;
@@ -190,10 +193,12 @@ std::string LocalFleet::node_yaml(const wire::NodeInfo& node) const {
   return fmt::format(
       "name: {0}\nsite: {6}\ncoordinator: {{address: {1}, public_key: {2}}}\n"
       "key: {0}.key\nadvertise: {7}\nstate: {0}\n"
-      "devices:\n  - {{name: {3}, threads: {4}, memory_gb: {5:.6f}}}\n",
+      "devices:\n  - {{name: {3}, threads: {4}, memory_gb: {5:.6f}}}\n{8}",
       node.name(), quoted(address_.address), quoted(address_.public_key), quoted(device.name()),
       device.threads(), static_cast<double>(device.memory_bytes()) / 1e9, quoted(node.site()),
-      node.host());
+      node.host(),
+      device.cpu_share() > 0.0 ? fmt::format("limits: {{cpu_share: {}}}\n", device.cpu_share())
+                               : "");
 }
 
 proto::Result<void> LocalFleet::write_file(const std::filesystem::path& file,

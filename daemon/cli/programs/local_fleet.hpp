@@ -27,6 +27,7 @@ class LocalFleet {
     std::uint32_t nodes = 1;
     std::uint32_t threads = 1;            // of each node
     std::uint64_t memory_bytes = 0;       // of each node, for a cpu
+    std::vector<double> cpu_shares = {};  // of the nodes in turn, (0, 1]; empty: 1
     std::vector<wire::Device> cuda = {};  // given out in turn; empty: the nodes compute on the cpu
     std::filesystem::path worker;
     // The nodes are dealt to the sites of this network in turn; empty: all are here. The

@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kStartDeadline{120'000};
 constexpr std::chrono::milliseconds kAnswerDeadline{60'000};
+constexpr std::chrono::milliseconds kPlanDeadline{400'000};  // nodes may measure the model first
 constexpr std::chrono::seconds kCancelDeadline{15};
 
 }  // namespace
@@ -134,7 +135,7 @@ void RunSession::on_nodes_ready() {
   wire::Envelope submit;
   *submit.mutable_submit_job() = options_.submission;
   submit.mutable_submit_job()->set_nodes(options_.fleet.nodes);
-  client_->ask(std::move(submit), kAnswerDeadline,
+  client_->ask(std::move(submit), kPlanDeadline,
                [this](const proto::Result<wire::Envelope>& answer) {
                  if (code_) return;
                  if (answer) {

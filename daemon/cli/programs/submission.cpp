@@ -6,9 +6,12 @@
 #include "daemon/configuration/job_file.hpp"
 #include "daemon/configuration/model_source.hpp"
 #include "daemon/configuration/reading.hpp"
+#include "daemon/coordinator/planning.hpp"
+#include "daemon/planning/job_planning.hpp"
 #include "proto/plan.hpp"
 
 #include <iostream>
+#include <utility>
 
 namespace longhaul::daemon {
 
@@ -30,6 +33,24 @@ void add_submission_options(CLI::App& command, SubmissionOptions& options) {
       ->type_name("DIR");
   command.add_option("--plan", options.plan, "run this plan, as `longhaul plan --out` writes it")
       ->type_name("FILE.json");
+}
+
+void add_planner_option(CLI::App& command, SubmissionOptions& options, std::string by_default) {
+  options.planner = std::move(by_default);
+  command
+      .add_option("--planner", options.planner,
+                  "who plans: equal-compute needs to know nothing; before the others plan, each "
+                  "kind of node measures the model once, for about half a minute")
+      ->capture_default_str()
+      ->check(CLI::Validator(
+          [](const std::string& name) {
+            return planner_named(name) ? std::string() : "there is no planner " + name;
+          },
+          "NAME"));
+}
+
+bool wants_profiles(const SubmissionOptions& options) {
+  return options.plan.empty() && !options.planner.empty() && options.planner != kEqualCompute;
 }
 
 namespace {
@@ -73,6 +94,15 @@ std::optional<wire::SubmitJob> load_submission(const SubmissionOptions& options)
     return std::nullopt;
   }
   *submission.mutable_graph() = std::move(*graph);
+  submission.set_planner(options.planner);
+  if (wants_profiles(options)) {
+    auto graphs = build_profile_graphs(submission.job());
+    if (!graphs) {
+      print_error(kLonghaul, graphs.error().message);
+      return std::nullopt;
+    }
+    for (wire::Graph& one : *graphs) *submission.add_profile_graphs() = std::move(one);
+  }
   if (!options.plan.empty()) {
     if (const auto added = add_plan(options.plan, submission); !added) {
       print_error(kLonghaul, added.error().message);

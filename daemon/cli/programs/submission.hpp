@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 namespace longhaul::daemon {
 
@@ -17,10 +18,17 @@ struct SubmissionOptions {
   std::filesystem::path resume;
   std::filesystem::path export_to;
   std::filesystem::path plan;  // empty: the coordinator plans
+  std::string planner;         // who plans there; empty: equal-compute
 };
 
 // JOB.yaml, --resume, --export and --plan.
 void add_submission_options(CLI::App& command, SubmissionOptions& options);
+
+// --planner, with this default.
+void add_planner_option(CLI::App& command, SubmissionOptions& options, std::string by_default);
+
+// Whether the coordinator has nodes measure the model first, which may take minutes.
+[[nodiscard]] bool wants_profiles(const SubmissionOptions& options);
 
 // Prints every error of the file, and returns nothing, if there is one.
 [[nodiscard]] std::optional<wire::SubmitJob> load_submission(const SubmissionOptions& options);

@@ -7,6 +7,7 @@
 #include "daemon/configuration/job_file.hpp"
 #include "daemon/configuration/model_source.hpp"
 #include "daemon/host/machine.hpp"
+#include "daemon/planning/profile_request.hpp"
 #include "proto/profile.pb.h"
 
 #include <fmt/format.h>
@@ -69,23 +70,6 @@ std::string plain(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-// Shapes whose times tell what a batch and what a sequence cost: the job's own, twice the batch,
-// half the sequence.
-wire::ProfileRequest profile_request(const wire::Job& job, const WorkerOptions& options) {
-  wire::ProfileRequest request;
-  for (const std::uint32_t factor : {1u, 2u}) {
-    request.add_batches(factor * job.training().micro_batch());
-  }
-  const std::uint32_t sequence = job.data().sequence_length();
-  if (sequence > 1) request.add_sequences(sequence / 2);
-  request.add_sequences(sequence);
-  request.set_precision(job.training().precision());
-  request.set_device(options.device);
-  request.set_threads(options.threads);
-  request.set_seconds(options.seconds);
-  return request;
-}
-
 int profile(const CommandLine& line, const WorkerOptions& options) {
   const auto job = load_job(options.profile);
   if (!job) {
@@ -94,7 +78,10 @@ int profile(const CommandLine& line, const WorkerOptions& options) {
   }
   auto graphs = build_profile_graphs(*job);
   if (!graphs) return fail(kLonghaul, graphs.error());
-  wire::ProfileRequest request = profile_request(*job, options);
+  wire::ProfileRequest request = profile_request(*job);
+  request.set_device(options.device);
+  request.set_threads(options.threads);
+  request.set_seconds(options.seconds);
   for (wire::Graph& graph : *graphs) *request.add_graphs() = std::move(graph);
   int code = kDone;
   const auto answer = ask_worker(line, {"profile"}, request.SerializeAsString(), code);

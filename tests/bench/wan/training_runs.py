@@ -187,6 +187,8 @@ class Bench:
         command = [str(self.programs / "longhaul"), "run", "job.yaml", "--threads", "1", "--json",
                    "--summary", "summary.json", "--log", "log.txt"]
         command += network.write(folder) if network else ["--nodes", str(nodes)]
+        if settings.get("shares"):
+            command += ["--cpu-shares", ",".join(str(share) for share in settings["shares"])]
         if settings.get("plan"):
             command += ["--plan", str(settings["plan"])]
         asked = json.dumps({"job": job, "command": command, "network": network and network.text()}, indent=1)

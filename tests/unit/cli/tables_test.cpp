@@ -60,7 +60,8 @@ TEST_CASE("tables: nodes") {
   REQUIRE(json["nodes"].size() == 2);
   CHECK(json["nodes"][0] == Json::parse(R"({"name":"a","site":"home","state":"ready","reason":null,
       "job":null,"since_unix_ms":9700000,"host":"10.0.0.7","version":"0.1.0","devices":
-      [{"name":"cpu","description":"8 cores","memory_bytes":24000000000,"threads":8}]})"));
+      [{"name":"cpu","description":"8 cores","memory_bytes":24000000000,"threads":8,
+       "cpu_share":1.0}]})"));
   CHECK(render_nodes({}, kText) == "no node has joined yet\n");
   CHECK(render_nodes({}, kJson) == "{\"nodes\":[]}\n");
 }
@@ -125,6 +126,25 @@ continues after step 50
   CHECK(json["eval_loss"] == 4.25);
   CHECK(json["stages"].size() == 2);
   CHECK(json["log"] == Json{"continues after step 50"});
+}
+
+TEST_CASE("tables: a job's prediction stands beside what was measured") {
+  wire::JobStatus job = training_job();
+  job.mutable_plan()->set_planner("auto");
+  job.mutable_plan()->set_predicted_step_s(0.55);
+  job.set_measured_step_s(0.5);
+  const std::string text = render_job(job, kText);
+  CHECK(text.find("planner        auto\n") != std::string::npos);
+  CHECK(text.find("PREDICTION         PREDICTED  MEASURED    ERROR\n"
+                  "time of a step        0.55 s     0.5 s  +10.0 %\n"
+                  "memory of stage 0    60.0 MB   64.0 MB   -6.2 %\n"
+                  "memory of stage 1    60.0 MB   64.0 MB   -6.3 %\n") != std::string::npos);
+  const Json json = Json::parse(render_job(job, kJson));
+  CHECK(json["measured_step_s"] == 0.5);
+  CHECK(json["step_error"].get<double>() == doctest::Approx(0.1));
+  CHECK(json["stages"][0]["memory_error"].get<double>() == doctest::Approx(-0.0625));
+  job.set_measured_step_s(0.0);
+  CHECK(Json::parse(render_job(job, kJson))["step_error"].is_null());
 }
 
 TEST_CASE("tables: text from elsewhere cannot steer the terminal, and width counts characters") {

@@ -117,6 +117,26 @@ TEST_CASE("node file: the cpu is the device unless the file says otherwise") {
   CHECK(loaded->devices == std::vector<DeviceConfiguration>{{"cpu", 0, 0.0}});
 }
 
+TEST_CASE("node file: a limit is a share of a cpu, above 0 and at most 1") {
+  const TemporaryFolder folder;
+  const auto load = [&](const std::string& rest) {
+    return load_node_configuration(
+        folder.write("l.yaml", "name: a\nsite: s\nadvertise: h\n" + kCoordinator + rest));
+  };
+  const auto loaded = load("limits: {cpu_share: 0.5}\n");
+  REQUIRE(loaded.has_value());
+  CHECK(loaded->limits.cpu_share == 0.5);
+  CHECK(load("limits: {}\n")->limits.cpu_share == 1.0);
+  for (const char* bad : {"0", "1.5", "-0.1", "half"}) {
+    CAPTURE(bad);
+    CHECK(errors_of(folder, load(fmt::format("limits: {{cpu_share: {}}}\n", bad)))
+              .starts_with("$/l.yaml:5:21: limits.cpu_share must be a number, more than 0 and at "
+                           "most 1, not "));
+  }
+  CHECK(errors_of(folder, load("devices: [{name: 'cuda:0'}]\nlimits: {cpu_share: 0.5}\n")) ==
+        "$/l.yaml:6:21: limits.cpu_share must be 1 where no device is a cpu");
+}
+
 TEST_CASE("node file: missing keys, devices and the coordinator's address are checked") {
   const TemporaryFolder folder;
   const auto file = folder.write("n.yaml",

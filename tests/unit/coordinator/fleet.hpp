@@ -180,6 +180,8 @@ class Fleet {
     device.set_name("cpu");
     device.set_memory_bytes(memory);
     device.set_threads(1);
+    device.set_description(descriptions[node]);
+    device.set_cpu_share(cpu_shares[node]);
     for (const auto& id : workers) set_worker_id(*message.mutable_node_hello()->add_workers(), id);
     say(node, std::move(message));
   }
@@ -304,6 +306,9 @@ class Fleet {
   FakeNetwork network;
   FakeStore store;
   std::unique_ptr<Coordinator> coordinator;
+  // Of the nodes' cpus, for their next hello.
+  std::map<std::string, std::string> descriptions;
+  std::map<std::string, double> cpu_shares;
 
  private:
   Coordinator::Options options_;

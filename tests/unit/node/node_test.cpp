@@ -31,7 +31,7 @@ struct FakeHost final : WorkerHost {
   std::map<WorkerId, std::vector<wire::Envelope>> told;
   std::vector<std::pair<WorkerId, int>> signals;
   bool refuse = false;
-  proto::Result<void> spawn(const WorkerId& id) override {
+  proto::Result<void> spawn(const WorkerId& id, const wire::Stage&) override {
     if (refuse) return proto::Error{proto::ErrorKind::kResource, "cannot start a process"};
     spawned.push_back(id);
     return {};
