@@ -90,8 +90,10 @@ struct Scene {
     worker.accept(honest);
     honest.dial(worker);
     raw.introduce();
-    REQUIRE(run_until(
-        loop, [this] { return worker.linked.contains(raw.stage) && worker.linked_to(honest); }));
+    REQUIRE(run_until(loop, [this] {
+      return worker.linked.contains(raw.stage) && worker.linked_to(honest) &&
+             honest.linked_to(worker);
+    }));
   }
 
   // The gradient of "embed" for kMoment: right in every field, for the caller to change.
