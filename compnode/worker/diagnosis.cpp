@@ -20,6 +20,12 @@ std::string TrainingLoop::numeric_advice(std::uint64_t step) const {
   return advice + (every > 0 && step >= every ? ", and the last checkpoint is sound" : "");
 }
 
+proto::Error TrainingLoop::not_finite_loss(const Moment& moment) {
+  return {proto::ErrorKind::kNumeric,
+          fmt::format("step {}, micro-batch {}: the loss became NaN or infinite", moment.step + 1,
+                      moment.micro_batch.value)};
+}
+
 proto::Error TrainingLoop::explained(proto::Error error, const Computed& forward) {
   // Inputs are finite: whoever sent them, and the link, made sure. So the operator is one of ours.
   std::string first;

@@ -69,6 +69,11 @@ Message Mailbox::take(const MessageKey& key) {
   return std::move(found.mapped());
 }
 
+void Mailbox::check_open() {
+  const std::lock_guard lock(mutex_);
+  if (closed_) throw proto::Failed(*closed_);
+}
+
 void Mailbox::lose(proto::StageIndex from, proto::Error error) {
   {
     const std::lock_guard lock(mutex_);

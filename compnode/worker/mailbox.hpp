@@ -60,6 +60,8 @@ class Mailbox {
   // message of this key is there.
   [[nodiscard]] Message take(const MessageKey& key);
 
+  // Throws proto::Failed with the error of close(), if that was called.
+  void check_open();
   // Every take(), waiting or to come, fails with the first error given.
   void close(proto::Error error);
   // The same for messages of one stage. What it sent before can still be taken: a stage that has

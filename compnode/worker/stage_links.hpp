@@ -57,6 +57,8 @@ class StageLinks {
   [[nodiscard]] proto::Result<void> deliver(wire::TensorHeader header, proto::Payload payload);
   // No more will come: whoever waits fails with this.
   void close(proto::Error error) { mailbox_.close(std::move(error)); }
+  // For an executor that waits for nobody: fails with what close() was given.
+  void check_open() { mailbox_.check_open(); }
   // No more will come from this stage.
   void lose(proto::StageIndex from, proto::Error error) { mailbox_.lose(from, std::move(error)); }
 

@@ -191,6 +191,7 @@ void TrainingLoop::run_schedule(std::uint64_t step, double& loss_sum) {
   Mean input_gradients;
   Mean weight_gradients;
   for (const proto::Action& action : schedule) {
+    links_.check_open();  // a stop need not wait for the step's end
     const Moment moment{Phase::TRAINING, step, action.micro_batch};
     switch (action.kind) {
       case proto::ActionKind::kForward:
@@ -260,9 +261,14 @@ double TrainingLoop::forward(const Moment& moment, double& loss_sum) {
   point.step = moment.step;
   point.first_sequence = std::uint64_t{moment.micro_batch.value} * stage_.plan.micro_batch_size;
   const Shard::Forward result = shard_.forward(moment.micro_batch, point, inputs, true);
-  if (result.loss.defined()) loss_sum += result.loss.item<double>();
+  const Computed computed{moment, point, inputs};
+  if (result.loss.defined()) {
+    const double loss = result.loss.item<double>();
+    if (!std::isfinite(loss)) throw proto::Failed(explained(not_finite_loss(moment), computed));
+    loss_sum += loss;
+  }
   const double computed_s = seconds_since(start);
-  send_outputs({moment, point, inputs}, result.outputs);
+  send_outputs(computed, result.outputs);
   return computed_s;
 }
 
@@ -343,6 +349,7 @@ double TrainingLoop::holdout_loss(std::uint64_t steps_done, Phase::Phase phase) 
       done.micro_batch = proto::MicroBatchIndex{static_cast<std::uint32_t>(m - window)};
       links_.receive_done(done, last);
     }
+    links_.check_open();
     ExecutionPoint point;
     point.training = false;
     const auto inputs = inputs_of(moment, sequences);

@@ -58,6 +58,7 @@ class TrainingLoop {
   void send_outputs(const Computed& forward, const std::vector<ValueTensor>& outputs);
   // The error of a boundary tensor that is not finite, and the operator that made it so.
   [[nodiscard]] proto::Error explained(proto::Error error, const Computed& forward);
+  [[nodiscard]] static proto::Error not_finite_loss(const Moment& moment);
   [[nodiscard]] std::string numeric_advice(std::uint64_t step) const;
 
   [[nodiscard]] StepEnd agree(std::uint64_t step, double loss_sum);

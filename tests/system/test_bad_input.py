@@ -171,18 +171,24 @@ class BadInput(SystemTest):
         self.assertIn("operator", done.err)
         self.assert_nothing_left()
 
-    def test_numbers_that_overflow_do_not_cross_a_link(self):
-        """Finite weights whose product is not, in the forward of the first stage."""
+    def test_a_summary_that_is_a_folder(self):
+        self.write_job(self.job())
+        done = self.call("run", "job.yaml", "--nodes", 2, "--summary", ".")
+        self.assertEqual((done.code, len(done.err.splitlines())), (2, 1), str(done))
+        self.assertIn("--summary", done.err)
+        self.assert_nothing_left()
+
+    def overflowing_job(self, table, mixed, out, **others):
+        """Weights of these standard deviations, whose products may not be finite."""
+        def parameter(name, shape, deviation):
+            return {"name": name, "shape": shape,
+                    "initialisation": {"kind": "NORMAL", "standardDeviation": deviation}}
         graph = {
             "name": "overflow",
             "dataInputs": [{"name": "tokens", "kind": "TOKENS"},
                            {"name": "targets", "kind": "TARGETS"}],
-            "parameters": [{"name": "table", "shape": ["256", "16"],
-                            "initialisation": {"kind": "NORMAL", "standardDeviation": 1e30}},
-                           {"name": "mixed", "shape": ["16", "16"],
-                            "initialisation": {"kind": "NORMAL", "standardDeviation": 1e30}},
-                           {"name": "out", "shape": ["256", "16"],
-                            "initialisation": {"kind": "NORMAL", "standardDeviation": 0.1}}],
+            "parameters": [parameter("table", ["256", "16"], table), parameter("mixed", ["16", "16"], mixed),
+                           parameter("out", ["256", "16"], out)],
             "operators": [
                 {"id": "embedded", "kind": "embedding", "inputs": ["tokens"], "parameters": ["table"]},
                 {"id": "mid", "kind": "linear", "inputs": ["embedded"], "parameters": ["mixed"]},
@@ -191,11 +197,19 @@ class BadInput(SystemTest):
                 {"id": "loss", "kind": "cross_entropy", "inputs": ["logits", "targets"]}],
             "loss": "loss", "logits": "logits"}
         (self.folder / "graph.json").write_text(json.dumps(graph))
+        return self.job(steps=4) | {"model": {"graph": "graph.json"}} | others
+
+    def test_numbers_that_overflow_do_not_cross_a_link(self):
+        """In the forward of the first stage."""
         for compression in ("dense", "fixed(bf16)", "fixed(int8/128)", "fixed(topk25%-int8)"):
             with self.subTest(compression):
-                job = self.job(steps=4) | {"model": {"graph": "graph.json"}, "compression": compression}
-                self.refused(job, "stage 0", "link from stage 0 to stage 1, step 1, micro-batch 0, tensor '",
+                self.refused(self.overflowing_job(1e30, 1e30, 0.1, compression=compression), "stage 0",
+                             "link from stage 0 to stage 1, step 1, micro-batch 0, tensor '",
                              "the value at row 0, column ", "the first operator to produce it is 'mid'")
+
+    def test_a_last_stage_that_overflows_names_its_operator(self):
+        self.refused(self.overflowing_job(1e30, 0.1, 1e30), "stage 1", "step 1, micro-batch 0: the loss became NaN",
+                     "the first operator to produce it is 'logits'")
 
     def test_usage(self):
         for arguments in (("run",), ("run", "job.yaml", "--nodes", "0"), ("fly",),

@@ -13,8 +13,8 @@ from longhaul import SystemTest
 
 
 class Signals(SystemTest):
-    def running(self):
-        running = self.start("run", self.write_job(self.job(steps=100000)), "--nodes", 2, "--json")
+    def running(self, nodes=2):
+        running = self.start("run", self.write_job(self.job(steps=100000)), "--nodes", nodes, "--json")
         running.wait_for_step(3)
         return running
 
@@ -36,6 +36,15 @@ class Signals(SystemTest):
                 self.assertNotEqual(done.code, 0, str(done))
                 self.assertLessEqual(len(done.err.splitlines()), 1, str(done))
                 self.assert_nothing_left()
+
+    def test_a_stage_that_waits_for_nobody_stops_as_soon(self):
+        """Not only once its time to stop is over, when it would be killed."""
+        running = self.running(nodes=1)
+        start = time.monotonic()
+        running.process.terminate()
+        running.finish()
+        self.assertLess(time.monotonic() - start, 8)
+        self.assert_nothing_left()
 
     def test_interrupt_of_the_whole_group_stops_everything(self):
         """As a terminal does it: every process of the foreground group gets Ctrl-C at once."""

@@ -38,15 +38,20 @@ int RunSession::run() {
   if (!options_.log.empty()) {
     log_.open(options_.log, std::ios::app);
     if (!log_) {
-      print_error(kLonghaul, fmt::format("cannot write {}: choose another --log",
-                                         options_.log.string()));
+      print_error(kLonghaul,
+                  fmt::format("cannot write {}: choose another --log", options_.log.string()));
       return kUsage;
     }
   }
+  if (std::error_code error; std::filesystem::is_directory(options_.summary, error)) {
+    print_error(kLonghaul, fmt::format("{}: a folder; --summary wants a file's name",
+                                       options_.summary.string()));
+    return kUsage;
+  }
   if (const auto folder = options_.summary.parent_path();
       !folder.empty() && !std::filesystem::is_directory(folder)) {
-    print_error(kLonghaul, fmt::format("{}: no such folder; choose another --summary",
-                                       folder.string()));
+    print_error(kLonghaul,
+                fmt::format("{}: no such folder; choose another --summary", folder.string()));
     return kUsage;
   }
   if (preflight() && start_fleet()) loop_.run();
@@ -63,8 +68,7 @@ bool RunSession::preflight() {
       loop_, {.program = options_.fleet.worker,
               .arguments = {"preflight"},
               .input = options_.submission.SerializeAsString(),
-              .on_error =
-                  [](const std::string& line) { print_error(kLonghaul, line); },
+              .on_error = [](const std::string& line) { print_error(kLonghaul, line); },
               .on_exit =
                   [this](ProcessExit exit) {
                     loop_.stop();
