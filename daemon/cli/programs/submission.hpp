@@ -16,7 +16,8 @@ struct SubmissionOptions {
   std::uint32_t nodes = 0;  // 0: all that are ready
   std::filesystem::path resume;
   std::filesystem::path export_to;
-  std::filesystem::path plan;  // empty: the coordinator plans
+  std::filesystem::path plan;    // empty: the coordinator plans
+  bool any_parallelism = false;  // the plan need not be one that workers execute
 };
 
 // JOB.yaml, --resume, --export and --plan.
