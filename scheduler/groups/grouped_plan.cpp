@@ -17,13 +17,18 @@ proto::Error wrong(std::size_t stage, const std::string& what) {
   return proto::configuration_error(fmt::format("plan: stage {} {}", stage, what));
 }
 
-proto::Result<void> check_group(const Fleet& fleet, const StageGroup& group, std::size_t stage,
-                                std::set<std::size_t>& used) {
+proto::Result<void> check_group(const PlanningProblem& problem, const StageGroup& group,
+                                std::size_t stage, std::set<std::size_t>& used) {
+  const Fleet& fleet = problem.fleet;
   if (group.devices.empty()) return wrong(stage, "has no device");
   for (const std::size_t d : group.devices) {
     if (!used.insert(d).second) {
       return wrong(stage, fmt::format("has device {} of node {}, which is used twice",
                                       proto::quoted(fleet.devices[d].device),
+                                      proto::quoted(fleet.devices[d].node)));
+    }
+    if (problem.constraints.excluded_nodes.contains(fleet.devices[d].node)) {
+      return wrong(stage, fmt::format("is on node {}, which is excluded",
                                       proto::quoted(fleet.devices[d].node)));
     }
     if (fleet.site_of(d) != fleet.site_of(group.devices.front())) {
@@ -51,7 +56,7 @@ proto::Result<GroupedPlan> given_groups(const PlanningProblem& problem,
   std::set<std::size_t> used;
   Groups groups;
   for (std::size_t s = 0; s < stages.size(); ++s) {
-    if (auto good = check_group(problem.fleet, stages[s], s, used); !good) return good.error();
+    if (auto good = check_group(problem, stages[s], s, used); !good) return good.error();
     groups.push_back(stages[s].devices);
   }
   GroupedProblem grouped(std::make_shared<const PlanningProblem>(problem), groups);
@@ -85,7 +90,7 @@ proto::Result<GroupedPlan> given_groups(const PlanningProblem& problem,
     }
     grouped.set(placed.workload, s, std::move(chosen));
   }
-  return grouped.plan(grouped.exact(), placed);
+  return grouped.plan(grouped.exact(placed), placed);
 }
 
 proto::Result<GroupedPlan> make_grouped_plan(const PlanningProblem& problem, PlannerKind planner,

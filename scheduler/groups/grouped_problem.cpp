@@ -136,6 +136,7 @@ PlanningProblem GroupedProblem::common() const {
   problem.micro_batch_costs = base_->micro_batch_costs;
   problem.constraints.data_stays = base_->constraints.data_stays;
   problem.constraints.keep_order = base_->constraints.keep_order;
+  problem.constraints.pins = base_->constraints.pins;  // to groups, below
   for (const std::vector<std::size_t>& group : *groups_) {
     problem.fleet.devices.push_back(device_of(base_->fleet, group));
     const FleetDevice& made = problem.fleet.devices.back();
@@ -242,9 +243,14 @@ PlanningProblem GroupedProblem::hopeful() const {
   return problem;
 }
 
-PlanningProblem GroupedProblem::exact() const {
-  PlanningProblem problem = common();
-  const auto self = std::make_shared<const GroupedProblem>(*this);
+PlanningProblem GroupedProblem::exact(const PlacedPipeline& placed_now) const {
+  const auto self = std::make_shared<GroupedProblem>(*this);
+  for (const PlacedStage& stage : placed_now.stages) {
+    auto& chosen = self->chosen_[placed_now.workload][stage.device];
+    // What a stage receives is dealt out as its first operator needs it.
+    if (stage.first > 0 && !chosen.empty()) chosen[stage.first - 1] = chosen[stage.first];
+  }
+  PlanningProblem problem = self->common();
   problem.stage_memory = [self](const PlanningProblem&, const PlacedPipeline& placed,
                                 std::size_t stage) {
     return self->need(placed, stage, self->chosen_[placed.workload][placed.stages[stage].device]);

@@ -21,8 +21,8 @@ class GroupedProblem {
 
   // For planners: what fits a group is judged by the memory of all its devices together.
   [[nodiscard]] PlanningProblem hopeful() const;
-  // With the strategies as they are: what is told.
-  [[nodiscard]] PlanningProblem exact() const;
+  // With the strategies as they are: what is told of this placement.
+  [[nodiscard]] PlanningProblem exact(const PlacedPipeline& placed) const;
 
   // The fastest strategies with which the stage's operators fit, for its group. False: none; then
   // `hopeful` expects less of the group.

@@ -155,7 +155,7 @@ class HybridSearch {
         if (!grouped.fit(*placed, s)) fits = false;
       }
       if (!fits) continue;
-      PlanningProblem exact = grouped.exact();
+      PlanningProblem exact = grouped.exact(*placed);
       PlacedPipeline told = *placed;
       choose_codecs(exact, told);
       if (!check_placement(exact, told).empty()) told = *placed;

@@ -9,7 +9,11 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace longhaul::daemon {
 namespace {
@@ -57,18 +61,40 @@ wire::SubmitJob submission(const wire::Graph& graph, const Options& options) {
   return submission;
 }
 
+PlanningOptions by(PlannerKind planner, std::uint64_t evaluations = 0) {
+  PlanningOptions options;
+  options.planner = planner;
+  options.budget.evaluations = evaluations;
+  return options;
+}
+
+TraceChange change_at(double at_s, double factor) {
+  TraceChange change;
+  change.at_s = at_s;
+  change.rate_factor = factor;
+  return change;
+}
+
+Trace trace_of(std::vector<TraceChange> changes, std::optional<double> repeat_s = std::nullopt) {
+  Trace trace;
+  trace.changes = std::move(changes);
+  trace.repeat_s = repeat_s;
+  return trace;
+}
+
 wire::Graph model() { return tests::gpt2_graph({.layers = 3, .width = 32, .vocabulary = 200}); }
 
 PlanningCase case_of(const Options& options, const PlanningOptions& planning,
                      const wire::Graph& graph = model()) {
   auto made = planning_case(submission(graph, options), fleet_model(options), planning);
-  REQUIRE_MESSAGE(made, made.error().message);
+  REQUIRE_MESSAGE(made.has_value(), made.error().message);
   return std::move(*made);
 }
 
 TEST_CASE("report: the exchange of tied gradients is a link, and doubling its path is looked at") {
   const Options options{.hosts = 2, .mbps = 2.0};
-  PlanningOptions planning{.planner = PlannerKind::kEqualCompute, .compare = true};
+  PlanningOptions planning = by(PlannerKind::kEqualCompute);
+  planning.compare = true;
   const PlanningCase planning_case = case_of(options, planning);
   const PlannedJob job = plan_with(planning_case, planning).value();
   REQUIRE(job.report.stages.size() == 4);
@@ -102,7 +128,8 @@ TEST_CASE("report: what jumps a stage is a link whose path may be doubled") {
   fleet.fleet.devices[2].node = "node-3";
   fleet.fleet.devices[2].host = 2;
   fleet.fleet.between_sites.assign(9, {.delay_s = 0.01, .bytes_per_s = 1e6});
-  PlanningOptions planning{.planner = PlannerKind::kEqualCompute, .compare = true};
+  PlanningOptions planning = by(PlannerKind::kEqualCompute);
+  planning.compare = true;
   const auto made = planning_case(submission(model(), options), fleet, planning).value();
   const PlannedJob job = plan_with(made, planning).value();
   REQUIRE(job.report.stages.size() == 3);
@@ -115,20 +142,20 @@ TEST_CASE("page: 4096 micro-batches fit into a megabyte and a half, few are draw
   for (const auto& [hosts, batch] : {std::pair{2U, 4096U}, std::pair{4U, 4096U}}) {
     CAPTURE(hosts);
     const Options options{.hosts = hosts, .batch = batch};
-    const PlanningOptions planning{.planner = PlannerKind::kEqualCompute};
+    const PlanningOptions planning = by(PlannerKind::kEqualCompute);
     const PlannedJob job = plan_with(case_of(options, planning), planning).value();
     const std::string page = plan_page(job.report);
     CHECK(page.size() < 1'500'000);
     MESSAGE("page of ", job.report.stages.size(), " stages: ", page.size(), " bytes");
   }
-  const PlanningOptions planning{.planner = PlannerKind::kEqualCompute};
+  const PlanningOptions planning = by(PlannerKind::kEqualCompute);
   const PlannedJob few = plan_with(case_of({.batch = 8}, planning), planning).value();
   CHECK(plan_page(few.report).find("forward, micro-batch 7") != std::string::npos);
 }
 
 TEST_CASE("hybrid: its plan is told, written, simulated again, and refused by who would run it") {
   const Options options{.hosts = 4, .batch = 8, .micro_batch = 8};
-  const PlanningOptions planning{.planner = PlannerKind::kHybrid, .budget = {.evaluations = 400}};
+  const PlanningOptions planning = by(PlannerKind::kHybrid, 400);
   const PlanningCase made = case_of(options, planning);
   const PlannedJob job = plan_with(made, planning).value();
   REQUIRE_FALSE(job.report.runs_today);  // one micro-batch: nothing to pipeline
@@ -146,7 +173,7 @@ TEST_CASE("hybrid: its plan is told, written, simulated again, and refused by wh
   CHECK(again.report.cost.step_s == doctest::Approx(job.report.cost.step_s));
   CHECK(proto::plan_json(again.plan) == text_of_plan);
   const auto run = proto::Plan::from_wire(read, made.graph);
-  REQUIRE_FALSE(run);
+  REQUIRE_FALSE(run.has_value());
   CHECK(run.error().message.find("workers execute one device per stage so far") !=
         std::string::npos);
   CHECK(run.error().message.find('\n') == std::string::npos);
@@ -154,11 +181,11 @@ TEST_CASE("hybrid: its plan is told, written, simulated again, and refused by wh
 
 TEST_CASE("auto: what no worker executes is returned only if asked for") {
   const Options options{.hosts = 4, .batch = 8, .micro_batch = 8};
-  PlanningOptions planning{.budget = {.evaluations = 400}};
+  PlanningOptions planning = by(PlannerKind::kAuto, 400);
   const PlanningCase made = case_of(options, planning);
   const PlannedJob today = plan_with(made, planning).value();
   CHECK(today.report.runs_today);
-  CHECK(proto::Plan::from_wire(today.plan, made.graph));
+  CHECK(proto::Plan::from_wire(today.plan, made.graph).has_value());
   planning.any_parallelism = true;
   const PlannedJob any = plan_with(made, planning).value();
   CHECK(any.report.planner == "hybrid");
@@ -167,9 +194,9 @@ TEST_CASE("auto: what no worker executes is returned only if asked for") {
 
 TEST_CASE("disaggregated: units are read off the operators' names") {
   const Options options{.hosts = 4, .batch = 16, .micro_batch = 4};
-  const PlanningOptions planning{.planner = PlannerKind::kDisaggregated};
+  const PlanningOptions planning = by(PlannerKind::kDisaggregated);
   const auto one = plan_with(case_of(options, planning), planning);
-  REQUIRE_FALSE(one);
+  REQUIRE_FALSE(one.has_value());
   CHECK(one.error().message.find("two or more units") != std::string::npos);
   wire::Graph graph = model();
   const auto renamed = [](const std::string& id, std::size_t place, std::size_t count) {
@@ -191,19 +218,19 @@ TEST_CASE("disaggregated: units are read off the operators' names") {
   if (!graph.logits().empty()) graph.set_logits(names[graph.logits()]);
   const PlanningCase made = case_of(options, planning, graph);
   const auto job = plan_with(made, planning);
-  REQUIRE_MESSAGE(job, job.error().message);
+  REQUIRE_MESSAGE(job.has_value(), job.error().message);
   CHECK(job->report.planner == "disaggregated");
   CHECK(job->report.stages.front().first_operator.starts_with("encoder/"));
   CHECK(std::ranges::any_of(job->report.stages, [](const StageRow& row) {
     return row.first_operator.starts_with("backbone/");
   }));
   const auto again = simulate_plan(made, job->plan);
-  REQUIRE_MESSAGE(again, again.error().message);
+  REQUIRE_MESSAGE(again.has_value(), again.error().message);
   CHECK(again->report.cost.step_s == doctest::Approx(job->report.cost.step_s));
 }
 
 TEST_CASE("a given plan: a node that the fleet lacks is unknown, with a guess of what was meant") {
-  const PlanningOptions planning{.planner = PlannerKind::kEqualCompute};
+  const PlanningOptions planning = by(PlannerKind::kEqualCompute);
   const PlanningCase made = case_of({}, planning);
   wire::Plan plan = plan_with(made, planning).value().plan;
   plan.mutable_stages(1)->set_node("node-22");
@@ -219,32 +246,36 @@ TEST_CASE("a given plan: a node that the fleet lacks is unknown, with a guess of
 
 TEST_CASE("trace: a step during which a path slows down takes longer, and its fast times count") {
   const Options options{.hosts = 1, .batch = 16, .mbps = 2.0};
-  const PlanningOptions planning{.planner = PlannerKind::kEqualCompute};
+  const PlanningOptions planning = by(PlannerKind::kEqualCompute);
   const auto step_s = [&](const Trace& trace) {
     FleetModel fleet = fleet_model(options);
     const auto played = play_trace(trace, fleet);
-    REQUIRE_MESSAGE(played, played.error().message);
+    REQUIRE_MESSAGE(played.has_value(), played.error().message);
     const auto made = planning_case(submission(model(), options), fleet, planning).value();
     return plan_with(made, planning).value().report.cost.step_s;
   };
   const double steady_s = step_s({});
-  CHECK(step_s({.repeat_s = {}, .changes = {{.at_s = 0.0, .rate_factor = 0.5}}}) > 1.5 * steady_s);
-  CHECK(step_s({.repeat_s = {}, .changes = {{.at_s = 0.0, .rate_factor = 4.0}}}) < 0.7 * steady_s);
+  CHECK(step_s(trace_of({change_at(0.0, 0.5)})) > 1.5 * steady_s);
+  CHECK(step_s(trace_of({change_at(0.0, 4.0)})) < 0.7 * steady_s);
   const double half_the_time_s =
-      step_s({.repeat_s = 0.02,
-              .changes = {{.at_s = 0.0, .rate_factor = 1.0}, {.at_s = 0.01, .rate_factor = 0.25}}});
+      step_s(trace_of({change_at(0.0, 1.0), change_at(0.01, 0.25)}, 0.02));
   CHECK(half_the_time_s > 1.2 * steady_s);
   CHECK(half_the_time_s < 4.0 * steady_s);
-  CHECK(step_s({.repeat_s = {}, .changes = {{.at_s = 0.0, .rate_mbps = 2.0}}}) ==
-        doctest::Approx(steady_s));
+  TraceChange same;
+  same.rate_mbps = 2.0;
+  CHECK(step_s(trace_of({same})) == doctest::Approx(steady_s));
   FleetModel fleet = fleet_model(options);
-  CHECK_FALSE(play_trace({.repeat_s = {}, .changes = {{.at_s = 0.0, .loss = 0.1}}}, fleet));
-  CHECK_FALSE(play_trace({.repeat_s = {}, .changes = {{.at_s = 0.0, .from = "nowhere"}}}, fleet));
+  TraceChange lossy;
+  lossy.loss = 0.1;
+  CHECK_FALSE(play_trace(trace_of({lossy}), fleet).has_value());
+  TraceChange nowhere = change_at(0.0, 0.5);
+  nowhere.from = "nowhere";
+  CHECK_FALSE(play_trace(trace_of({nowhere}), fleet).has_value());
 }
 
 TEST_CASE("micro-batches of unequal cost: as many as there are, and their sum counts") {
   const Options options{.hosts = 1, .batch = 4};
-  PlanningOptions planning{.planner = PlannerKind::kEqualCompute};
+  PlanningOptions planning = by(PlannerKind::kEqualCompute);
   const double alike_s = plan_with(case_of(options, planning), planning)->report.cost.step_s;
   planning.micro_batch_costs = {1.0, 1.0, 1.0, 1.0};
   CHECK(plan_with(case_of(options, planning), planning)->report.cost.step_s ==
@@ -258,7 +289,7 @@ TEST_CASE("micro-batches of unequal cost: as many as there are, and their sum co
 }
 
 TEST_CASE("the job's own pins and exclusions count") {
-  PlanningOptions planning{.planner = PlannerKind::kAuto, .budget = {.evaluations = 300}};
+  PlanningOptions planning = by(PlannerKind::kAuto, 300);
   wire::SubmitJob job = submission(model(), {});
   wire::Placement& placement = *job.mutable_job()->mutable_placement();
   placement.add_exclude("node-2");

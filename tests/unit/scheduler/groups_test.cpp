@@ -179,7 +179,7 @@ TEST_CASE("hybrid: on any fleet its plan holds and is no slower than auto's") {
     const PlannerBudget budget{.evaluations = 1500};
     const auto pipeline = make_plan(problem, PlannerKind::kAuto, budget);
     const auto plan = make_grouped_plan(problem, PlannerKind::kHybrid, budget);
-    if (pipeline) REQUIRE_MESSAGE(plan, plan.error().message);
+    if (pipeline) REQUIRE_MESSAGE(plan.has_value(), plan.error().message);
     if (!plan) continue;
     check_groups(problem, *plan);
     ++planned;
@@ -221,13 +221,13 @@ TEST_CASE("hybrid: states are divided where one device could not hold them") {
   problem.workloads[0].operators[0].parameter_bytes = 4e8;
   problem.workloads[0].operators[0].state_bytes = 1.6e9;
   for (FleetDevice& device : problem.fleet.devices) device.memory_bytes = 1'000'000'000;
-  CHECK_FALSE(make_plan(problem, PlannerKind::kAuto, {.evaluations = 200}));
+  CHECK_FALSE(make_plan(problem, PlannerKind::kAuto, {.evaluations = 200}).has_value());
   const auto plan = make_grouped_plan(problem, PlannerKind::kHybrid, {.evaluations = 200});
-  REQUIRE_MESSAGE(plan, plan.error().message);
+  REQUIRE_MESSAGE(plan.has_value(), plan.error().message);
   check_groups(problem, *plan);
   for (FleetDevice& device : problem.fleet.devices) device.memory_bytes = 1'000'000;
   const auto none = make_grouped_plan(problem, PlannerKind::kHybrid, {.evaluations = 200});
-  REQUIRE_FALSE(none);
+  REQUIRE_FALSE(none.has_value());
   CHECK(none.error().kind == proto::ErrorKind::kResource);
   CHECK(none.error().message.find("memory") != std::string::npos);
 }
@@ -250,7 +250,7 @@ TEST_CASE("groups: a plan that is given is what was planned, and what is wrong w
         std::string::npos);
   groups = plan.stages;
   groups[0].runs.back().operators += 1;
-  CHECK_FALSE(given_groups(problem, placed, groups));
+  CHECK_FALSE(given_groups(problem, placed, groups).has_value());
 }
 
 PlanningProblem multimodal(std::size_t devices) {
@@ -277,7 +277,7 @@ TEST_CASE("disaggregated: units of a model get groups of their own") {
   CHECK(units[1].first == 3);
   CHECK(units[2].end == 14);
   const auto plan = make_grouped_plan(problem, PlannerKind::kDisaggregated);
-  REQUIRE_MESSAGE(plan, plan.error().message);
+  REQUIRE_MESSAGE(plan.has_value(), plan.error().message);
   check_groups(problem, *plan);
   for (const std::size_t border : {3U, 11U}) {
     CHECK(std::ranges::any_of(plan->placed.stages,
@@ -292,10 +292,10 @@ TEST_CASE("disaggregated: a model of one unit and mixed units are refused with a
   PlanningProblem problem = multimodal(4);
   problem.workloads[0].operators[5].id = "encoder/late";
   const auto mixed = make_grouped_plan(problem, PlannerKind::kDisaggregated);
-  REQUIRE_FALSE(mixed);
+  REQUIRE_FALSE(mixed.has_value());
   CHECK(mixed.error().message.find("must be in a row") != std::string::npos);
   const auto one = make_grouped_plan(one_site(4), PlannerKind::kDisaggregated);
-  REQUIRE_FALSE(one);
+  REQUIRE_FALSE(one.has_value());
   CHECK(one.error().message.find("two or more units") != std::string::npos);
   CHECK(one.error().message.find("encoder/h.0.ln_1") != std::string::npos);
 }

@@ -144,7 +144,7 @@ TEST_CASE("placed memory: every planner's plan is one that the workers admit, an
     beyond_sums += check_placement(summed, even).empty() ? 0 : 1;
     for (const PlannerKind kind : {PlannerKind::kEqualCompute, PlannerKind::kAuto}) {
       const auto plan = make_plan(problem, kind, {.evaluations = 400});
-      REQUIRE_MESSAGE(plan, plan.error().message);
+      REQUIRE_MESSAGE(plan.has_value(), plan.error().message);
       CHECK(check_placement(problem, *plan).empty());
       for (std::size_t s = 0; s < plan->stages.size(); ++s) {
         CHECK(admitted_bytes(made, *plan, s) <= most);
