@@ -40,10 +40,18 @@ Result<Stage> read_stage(const wire::Stage& message, std::size_t index) {
                    kMaximumThreads);
   }
   if (message.operators().empty()) return refused("stage {} has no operators", index);
-  if (!message.more_devices().empty() || message.strategies_size() > 1) {
+  if (!message.more_devices().empty()) {
     return refused(
-        "stage {} is spread over {} devices; workers execute one device per stage so far", index,
-        message.more_devices_size() + 1);
+        "stage {} is spread over {} devices; workers execute one device per stage so far, and "
+        "`longhaul simulate` shows what this plan would do",
+        index, message.more_devices_size() + 1);
+  }
+  const bool plain = std::ranges::all_of(message.strategies(), [](const wire::Strategy& strategy) {
+    return strategy.data() <= 1 && strategy.tensor() <= 1 && strategy.sequence() <= 1 &&
+           strategy.sharding() == wire::Strategy::NONE && !strategy.checkpoint();
+  });
+  if (!plain) {
+    return refused("stage {} has strategies that no worker executes yet", index);
   }
   return Stage{.node = message.node(),
                .device = message.device(),

@@ -27,6 +27,11 @@ std::string problem_of_path(const FleetPath& path) {
   if (!usable(path.delay_s)) return "a delay that is negative or not finite";
   if (!usable(path.per_message_s)) return "a time per message that is negative or not finite";
   if (!(path.bytes_per_s > 0.0)) return "a bandwidth that is not positive";
+  for (const RateChange& change : path.changes) {
+    if (!usable(change.at_s) || !usable(change.factor) || change.factor > 1.0) {
+      return "a change of the rate at no time, or by a factor that is not from 0 to 1";
+    }
+  }
   return {};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "proto/error.hpp"
+#include "scheduler/simulator/pipeline_work.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -53,6 +54,9 @@ struct FleetPath {
   double delay_s = 0.0;
   double bytes_per_s = std::numeric_limits<double>::infinity();
   double per_message_s = 0.0;
+  // Ascending, from the beginning of a step: factors on the rate. None is above 1, so that
+  // bytes_per_s stays the most that it carries.
+  std::vector<RateChange> changes = {};
 };
 
 struct Fleet {

@@ -117,6 +117,15 @@ proto::Result<void> check_workload(const Workload& workload) {
       workload.overlap_slowdown.size() != kinds) {
     return wrong(what, "as many lists of times, update factors and slowdowns as kinds are needed");
   }
+  if (!workload.reduction_s.empty() && workload.reduction_s.size() != kinds) {
+    return wrong(what, "reductions for some kinds of device only");
+  }
+  for (const std::vector<double>& reductions : workload.reduction_s) {
+    if (reductions.size() != workload.operators.size() ||
+        !std::ranges::all_of(reductions, usable)) {
+      return wrong(what, "a reduction's time is missing, negative or not finite");
+    }
+  }
   for (std::size_t kind = 0; kind < kinds; ++kind) {
     if (auto good = check_kind(workload, kind); !good) return good;
   }

@@ -14,6 +14,13 @@
 
 namespace longhaul::scheduler {
 
+// What devices that share an operator exchange for it.
+enum class Exchange {
+  kNothing,    // each row or channel is computed by itself
+  kMatrix,     // divided by tensor: its smaller side is gathered, or summed and scattered
+  kAttention,  // divided by sequence: all-to-all before and after it
+};
+
 // Of one micro-batch. Bytes of memory are at the operator's own share: sums over a stage's
 // operators are what the stage needs.
 struct WorkloadOperator {
@@ -27,6 +34,7 @@ struct WorkloadOperator {
   double workspace_bytes = 0.0;     // while it runs
   double output_bytes = 0.0;        // as its value crosses a boundary, without a codec
   double update_s = 0.0;            // optimizer, on a device of the first kind
+  Exchange exchange = Exchange::kNothing;
 };
 
 // Operators that use one parameter: their gradients are summed across stages at each step.
@@ -47,6 +55,9 @@ struct Workload {
   std::vector<std::vector<StageTime>> times;  // [kind][operator]
   std::vector<double> update_scale;           // [kind]: factor on update_s
   std::vector<double> overlap_slowdown;       // [kind]: factor on computation while messages travel
+  // [kind][operator]: once a step, after the last weight gradient; empty: nothing.
+  std::vector<std::vector<double>> reduction_s = {};
+  double computed_share = 1.0;  // bytes of a parameter that is computed with, over its fp32 bytes
 
   [[nodiscard]] std::optional<std::size_t> kind_of(const std::string& name) const;
   // Bytes of the values made before operator `cut` and read by it or a later one, [0, operators].

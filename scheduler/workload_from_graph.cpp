@@ -63,6 +63,30 @@ std::vector<WorkloadTie> ties(const proto::Graph& graph, const MemoryOptions& me
   return found;
 }
 
+Exchange exchange_of(proto::OperatorKind kind) {
+  switch (kind) {
+    case proto::OperatorKind::kEmbedding:
+    case proto::OperatorKind::kLinear:
+    case proto::OperatorKind::kCausalConv1d:
+      return Exchange::kMatrix;
+    case proto::OperatorKind::kAttention:
+      return Exchange::kAttention;
+    case proto::OperatorKind::kAddPosition:
+    case proto::OperatorKind::kLayerNorm:
+    case proto::OperatorKind::kGelu:
+    case proto::OperatorKind::kRelu:
+    case proto::OperatorKind::kSilu:
+    case proto::OperatorKind::kTanh:
+    case proto::OperatorKind::kSigmoid:
+    case proto::OperatorKind::kAdd:
+    case proto::OperatorKind::kMultiply:
+    case proto::OperatorKind::kDropout:
+    case proto::OperatorKind::kCrossEntropy:
+      break;
+  }
+  return Exchange::kNothing;
+}
+
 proto::Result<void> check_kinds(const std::vector<DeviceKind>& kinds) {
   if (kinds.empty()) return proto::configuration_error("no kind of device to plan for");
   for (const DeviceKind& kind : kinds) {
@@ -90,6 +114,7 @@ proto::Result<Workload> workload_from_graph(const proto::Graph& graph,
   workload.micro_batch_size = static_cast<std::uint32_t>(options.binding.batch);
   workload.tokens_per_micro_batch =
       static_cast<double>(options.binding.batch * options.binding.sequence);
+  if (precision == proto::Precision::kBf16) workload.computed_share = kBf16Copy / kMaster;
   for (const DeviceKind& kind : options.kinds) {
     workload.kinds.push_back(kind.name);
     workload.overlap_slowdown.push_back(kind.overlap_slowdown);
@@ -116,6 +141,7 @@ proto::Result<Workload> workload_from_graph(const proto::Graph& graph,
         op.inputs.push_back(graph.operator_of(input).value);
       }
     }
+    op.exchange = exchange_of(described.kind);
     op.flops = costs.flops();
     op.state_bytes = parameters * (bytes_per_element(options.memory) + kGradient);
     op.parameter_bytes = parameters * kMaster;

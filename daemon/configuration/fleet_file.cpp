@@ -6,7 +6,10 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+#include <map>
 #include <set>
+#include <string_view>
 
 namespace longhaul::daemon {
 namespace {
@@ -117,6 +120,46 @@ void check_devices(Reading& reading, const FleetHostConfiguration& host, const s
   }
 }
 
+// Nodes' names once `count` is taken apart: NAME, or NAME-1, NAME-2, ...
+void check_nodes(Reading& reading, const FleetConfiguration& fleet) {
+  std::map<std::string, std::string> owners;  // of a node: the host's entry
+  for (std::size_t i = 0; i < fleet.sites.size(); ++i) {
+    for (std::size_t j = 0; j < fleet.sites[i].hosts.size(); ++j) {
+      const FleetHostConfiguration& host = fleet.sites[i].hosts[j];
+      const std::string path = fmt::format("sites[{}].hosts[{}]", i, j);
+      if (host.name.empty() || !reading.is_good(path)) continue;
+      for (std::uint32_t n = 1; n <= host.count; ++n) {
+        const std::string node = host.count == 1 ? host.name : fmt::format("{}-{}", host.name, n);
+        const auto [known, fresh] = owners.emplace(node, path);
+        if (fresh || known->second == path) continue;
+        reading.error_at(path + ".name",
+                         fmt::format("{} makes a node {}, which {} makes too; node names must "
+                                     "differ",
+                                     path, proto::quoted(node), known->second));
+        break;
+      }
+    }
+  }
+}
+
+// A host's devices once `count` is taken apart.
+void check_device_names(Reading& reading, const FleetHostConfiguration& host,
+                        const std::string& path) {
+  std::set<std::string> seen;
+  for (std::size_t k = 0; k < host.devices.size(); ++k) {
+    const FleetDeviceConfiguration& device = host.devices[k];
+    const std::string item = fmt::format("{}[{}].name", path, k);
+    const std::string first = device.name.empty() ? "cuda:0" : device.name;
+    for (std::uint32_t n = 0; n < device.count; ++n) {
+      const std::string name = fleet_device_name(first, n);
+      if (seen.insert(name).second) continue;
+      reading.error_at(item, fmt::format("{} makes a device {} a second time on host {}", item,
+                                         proto::quoted(name), proto::quoted(host.name)));
+      break;
+    }
+  }
+}
+
 void check(Reading& reading, FleetConfiguration& fleet) {
   std::set<std::string> kinds, sites, hosts;
   check_list(reading, fleet.kinds, "kinds", kinds);
@@ -132,10 +175,14 @@ void check(Reading& reading, FleetConfiguration& fleet) {
     const std::string path = fmt::format("sites[{}].hosts", i);
     check_list(reading, fleet.sites[i].hosts, path, hosts);
     for (std::size_t j = 0; j < fleet.sites[i].hosts.size(); ++j) {
-      check_devices(reading, fleet.sites[i].hosts[j], fmt::format("{}[{}].devices", path, j),
-                    kinds);
+      const std::string devices = fmt::format("{}[{}].devices", path, j);
+      check_devices(reading, fleet.sites[i].hosts[j], devices, kinds);
+      if (reading.is_good(devices)) {
+        check_device_names(reading, fleet.sites[i].hosts[j], devices);
+      }
     }
   }
+  check_nodes(reading, fleet);
 }
 
 }  // namespace
@@ -156,6 +203,14 @@ const Table<FleetConfiguration>& fleet_table() {
        {"kinds", kind_table(), required, &FleetConfiguration::kinds, "of devices"},
        {"sites", fleet_site_table(), required, &FleetConfiguration::sites, "where hosts are"}}};
   return table;
+}
+
+std::string fleet_device_name(const std::string& first, std::uint32_t offset) {
+  constexpr std::string_view kCuda = "cuda:";
+  if (!first.starts_with(kCuda)) return first;
+  std::uint32_t number = 0;
+  std::from_chars(first.data() + kCuda.size(), first.data() + first.size(), number);
+  return fmt::format("{}{}", kCuda, number + offset);
 }
 
 Checked<FleetConfiguration> load_fleet_configuration(const std::filesystem::path& file) {

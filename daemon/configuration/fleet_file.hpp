@@ -63,6 +63,9 @@ struct FleetConfiguration {
   std::vector<FleetSiteConfiguration> sites;
 };
 
+// The device `offset` places after the first: "cuda:2" and 3 give "cuda:5"; "cpu" stays.
+[[nodiscard]] std::string fleet_device_name(const std::string& first, std::uint32_t offset);
+
 [[nodiscard]] Checked<FleetConfiguration> load_fleet_configuration(
     const std::filesystem::path& file);
 

@@ -11,11 +11,15 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <utility>
 
 namespace longhaul::daemon {
 namespace {
 
 using Must = Path::Must;
+
+constexpr std::size_t kMaximumPins = 10'000;
 
 const Table<wire::ModelSource>& model_table() {
   static const Table<wire::ModelSource> table{
@@ -157,6 +161,42 @@ const Table<wire::Pipeline>& pipeline_table() {
   return table;
 }
 
+// What stands before and after the first '='.
+std::pair<std::string, std::string> pin_of(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+bool is_pin(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  return equals != std::string_view::npos && equals > 0 && is_name(text.substr(equals + 1));
+}
+
+const Table<wire::Placement>& placement_table() {
+  static const Table<wire::Placement> table{
+      "What planners must keep to",
+      {{"pin", ListOf<Text>{Text{"OPERATOR=NODE", is_pin}, 0, kMaximumPins, "a list of pins"},
+        otherwise("[]"),
+        [](wire::Placement& placement, const std::vector<std::string>& pins) {
+          for (const std::string& text : pins) {
+            auto [op, node] = pin_of(text);
+            wire::Pin& pin = *placement.add_pins();
+            pin.set_operator_id(std::move(op));
+            pin.set_node(std::move(node));
+          }
+        },
+        "operators and the nodes that must have them"},
+       {"exclude", ListOf<Text>{kName, 0, kMaximumPins, "a list of nodes"}, otherwise("[]"),
+        [](wire::Placement& placement, const std::vector<std::string>& nodes) {
+          placement.mutable_exclude()->Assign(nodes.begin(), nodes.end());
+        },
+        "nodes that get no stage"},
+       {"data_stays", Choice<bool>{{{"true", true}, {"false", false}}}, otherwise("false"),
+        &wire::Placement::set_data_stays,
+        "whether what reads data must be at a site of a node that has it"}}};
+  return table;
+}
+
 void check_model(Reading& reading, const wire::Job& job) {
   if (!reading.is_good("model")) return;
   const int given = static_cast<int>(reading.has("model.config")) +
@@ -231,6 +271,29 @@ void check_nodes(Reading& reading, const wire::DataSource& data) {
   }
 }
 
+void check_placement(Reading& reading, const wire::Placement& placement) {
+  if (!reading.is_good("placement")) return;
+  std::map<std::string, std::string> nodes;
+  for (int i = 0; i < placement.pins_size(); ++i) {
+    const wire::Pin& pin = placement.pins(i);
+    const std::string path = fmt::format("placement.pin[{}]", i);
+    const auto [known, fresh] = nodes.emplace(pin.operator_id(), pin.node());
+    if (!fresh && known->second != pin.node()) {
+      reading.error_at(
+          path, fmt::format("{} pins operator {} to {}, and it is pinned to {} already; pin it to "
+                            "one node",
+                            path, proto::quoted(pin.operator_id()), proto::quoted(pin.node()),
+                            proto::quoted(known->second)));
+    }
+    if (std::ranges::find(placement.exclude(), pin.node()) != placement.exclude().end()) {
+      reading.error_at(
+          path, fmt::format("{} pins operator {} to {}, which placement.exclude "
+                            "excludes",
+                            path, proto::quoted(pin.operator_id()), proto::quoted(pin.node())));
+    }
+  }
+}
+
 bool is_compression(std::string_view text) { return proto::parse_compression(text).has_value(); }
 
 void check_job(Reading& reading, wire::Job& job) {
@@ -242,6 +305,7 @@ void check_job(Reading& reading, wire::Job& job) {
   check_model(reading, job);
   check_tokenizer(reading, job);
   check_nodes(reading, job.data());
+  check_placement(reading, job.placement());
   check_training(reading, *job.mutable_training());
   if (reading.is_good("data.holdout") && reading.is_good("evaluation.every") &&
       job.evaluation().every() > 0 && job.data().holdout() == 0.0) {
@@ -269,6 +333,8 @@ const Table<wire::Job>& job_table() {
        {"training", training_table(), required, &wire::Job::mutable_training, "how it learns"},
        {"pipeline", pipeline_table(), or_else("its defaults"), &wire::Job::mutable_pipeline,
         "how micro-batches flow through the stages"},
+       {"placement", placement_table(), or_else("planners are free"), &wire::Job::mutable_placement,
+        "what planners must keep to"},
        {"compression",
         Text{"adaptive, dense, fixed(RUNG), uniform-topk(RATIO) or adatopk(RATIO)", is_compression},
         otherwise("dense"), &wire::Job::mutable_compression,

@@ -9,10 +9,8 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <chrono>
 #include <limits>
-#include <string_view>
 
 namespace longhaul::daemon {
 namespace {
@@ -41,15 +39,6 @@ FleetPath path_of(const PathConditions& conditions, const FleetConfiguration& co
   path.bytes_per_s =
       kPayloadShare * configuration.bandwidth_scale * conditions.rate_bits_per_s / 8.0;
   return path;
-}
-
-// "cuda:2" and 3: "cuda:5".
-std::string device_name(const std::string& first, std::uint32_t offset) {
-  constexpr std::string_view kCuda = "cuda:";
-  if (!first.starts_with(kCuda)) return first;
-  std::uint32_t number = 0;
-  std::from_chars(first.data() + kCuda.size(), first.data() + first.size(), number);
-  return fmt::format("{}{}", kCuda, number + offset);
 }
 
 const KindConfiguration& kind_named(const FleetConfiguration& configuration,
@@ -97,7 +86,7 @@ class Builder {
     for (std::uint32_t i = 0; i < devices.count; ++i) {
       FleetDevice device;
       device.node = node;
-      device.device = device_name(devices.name, i);
+      device.device = fleet_device_name(devices.name, i);
       device.host = fleet_.hosts.size() - 1;
       device.kind = devices.kind;
       device.threads = devices.threads;
@@ -255,6 +244,7 @@ proto::Result<FleetModel> model_of(const FleetConfiguration& configuration) {
   model.fleet = Builder(configuration).build();
   if (const auto joined = join_sites(configuration, model.fleet); !joined) return joined.error();
   model.kinds = configuration.kinds;
+  model.bytes_per_s_of_mbps = kPayloadShare * configuration.bandwidth_scale / 8e-6;
   for (const KindConfiguration& kind : configuration.kinds) {
     if (kind.profile.empty()) continue;
     auto profile = load_profile(kind.profile);

@@ -19,6 +19,8 @@ struct FleetModel {
   scheduler::Fleet fleet;
   std::vector<KindConfiguration> kinds;                      // that devices name
   std::map<std::string, scheduler::DeviceProfile> profiles;  // by kind, where there is one
+  // What a path of one megabit per second carries, the fleet's bandwidth_scale included.
+  double bytes_per_s_of_mbps = 0.0;
 };
 
 // Reads the network's file and the profiles. kConfiguration: every error of these files on a line

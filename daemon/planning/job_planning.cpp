@@ -5,6 +5,9 @@
 #include "proto/job.hpp"
 #include "proto/pipeline_schedule.hpp"
 #include "proto/text.hpp"
+#include "scheduler/groups/grouped_plan.hpp"
+#include "scheduler/planners/evaluation.hpp"
+#include "scheduler/planners/placed_memory.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -126,23 +129,25 @@ proto::Result<std::vector<std::uint32_t>> sizes_of(const wire::Job& job,
 
 std::vector<Rival> rivals_of(const PlanningCase& planning, const PlanningOptions& options,
                              double best_s) {
+  std::vector<PlannerKind> kinds{PlannerKind::kEqualOperators, PlannerKind::kEqualCompute,
+                                 PlannerKind::kOpFence, PlannerKind::kDtFm, PlannerKind::kAuto};
+  if (options.any_parallelism) kinds.push_back(PlannerKind::kHybrid);
   std::vector<Rival> rivals;
-  for (const PlannerKind kind : {PlannerKind::kEqualOperators, PlannerKind::kEqualCompute,
-                                 PlannerKind::kOpFence, PlannerKind::kDtFm, PlannerKind::kAuto}) {
+  for (const PlannerKind kind : kinds) {
     if (kind == options.planner) continue;
     const std::string name(scheduler::planner_name(kind));
-    const auto placed = scheduler::make_plan(planning.problem, kind, options.budget);
-    if (!placed) {
-      rivals.push_back(
-          {name, scheduler::kUnlimited, scheduler::kUnlimited, placed.error().message});
+    const auto plan = scheduler::make_grouped_plan(planning.problem, kind, options.budget);
+    if (!plan) {
+      rivals.push_back({name, scheduler::kUnlimited, scheduler::kUnlimited, plan.error().message});
       continue;
     }
-    const auto work = scheduler::work_of(planning.problem, *placed);
+    const auto work = scheduler::work_of(plan->problem, plan->placed);
     const auto outcome = scheduler::simulate(work);
-    const auto cost = scheduler::cost_of(planning.problem, *placed, outcome);
+    const auto cost = scheduler::cost_of(plan->problem, plan->placed, outcome);
     const bool same = std::abs(cost.step_s / best_s - 1.0) < 1e-6;
-    rivals.push_back({name, cost.step_s, cost.score,
-                      same ? "as good" : bottleneck_of(planning.problem, *placed, work, outcome)});
+    rivals.push_back(
+        {name, cost.step_s, cost.score,
+         same ? "as good" : bottleneck_of(plan->problem, plan->placed, work, outcome)});
   }
   std::ranges::stable_sort(rivals, {}, &Rival::score);
   return rivals;
@@ -164,23 +169,138 @@ void add_links(const scheduler::PlanningProblem& problem, const PlacedPipeline& 
   }
 }
 
-PlannedJob planned(const PlanningCase& planning, const PlacedPipeline& placed,
+wire::Strategy::Sharding wire_sharding(scheduler::Sharding sharding) {
+  switch (sharding) {
+    case scheduler::Sharding::kNothing:
+      break;
+    case scheduler::Sharding::kOptimizer:
+      return wire::Strategy::OPTIMIZER;
+    case scheduler::Sharding::kGradients:
+      return wire::Strategy::GRADIENTS;
+    case scheduler::Sharding::kParameters:
+      return wire::Strategy::PARAMETERS;
+  }
+  return wire::Strategy::NONE;
+}
+
+void add_group(const scheduler::Fleet& fleet, const scheduler::StageGroup& group,
+               wire::Stage& stage) {
+  if (group.alone()) return;
+  stage.set_threads(fleet.devices[group.devices.front()].threads);
+  for (std::size_t i = 1; i < group.devices.size(); ++i) {
+    const scheduler::FleetDevice& device = fleet.devices[group.devices[i]];
+    wire::StageDevice& more = *stage.add_more_devices();
+    more.set_node(device.node);
+    more.set_device(device.device);
+    more.set_threads(device.threads);
+  }
+  for (const scheduler::StrategyRun& run : group.runs) {
+    wire::Strategy& strategy = *stage.add_strategies();
+    strategy.set_operators(static_cast<std::uint32_t>(run.operators));
+    strategy.set_data(run.strategy.data);
+    strategy.set_tensor(run.strategy.tensor);
+    strategy.set_sequence(run.strategy.sequence);
+    strategy.set_sharding(wire_sharding(run.strategy.sharding));
+    strategy.set_checkpoint(run.strategy.checkpoint);
+  }
+}
+
+PlannedJob planned(const PlanningCase& planning, const scheduler::GroupedPlan& plan,
                    const std::string& planner) {
-  const ReportInput input{.problem = planning.problem,
-                          .graph = planning.graph,
-                          .memory = planning.memory,
-                          .sequence = planning.sequence};
+  const scheduler::Fleet& fleet = planning.problem.fleet;
   PlannedJob job;
-  job.report = report_of(input, placed, planner);
-  job.plan = plan_of(input, placed, {}).to_wire(planning.graph);
-  add_links(planning.problem, placed, job.plan);
+  job.report = report_of(fleet, plan, planner);
+  job.plan = scheduler::plan_of(plan.problem, plan.placed).to_wire(planning.graph);
+  add_links(plan.problem, plan.placed, job.plan);
   job.plan.set_planner(planner);
   job.plan.set_predicted_step_s(job.report.cost.step_s);
-  for (std::size_t s = 0; s < placed.stages.size(); ++s) {
-    job.plan.mutable_stages(static_cast<int>(s))
-        ->set_estimated_memory_bytes(job.report.stages[s].memory_bytes);
+  for (std::size_t s = 0; s < plan.stages.size(); ++s) {
+    wire::Stage& stage = *job.plan.mutable_stages(static_cast<int>(s));
+    stage.set_estimated_memory_bytes(job.report.stages[s].memory_bytes);
+    add_group(fleet, plan.stages[s], stage);
   }
   return job;
+}
+
+double score_of(const scheduler::GroupedPlan& plan) {
+  return scheduler::simulated_cost(plan.problem, plan.placed).score;
+}
+
+// auto, or where it may be anything the best of all planners.
+proto::Result<scheduler::GroupedPlan> made_by(const PlanningCase& planning,
+                                              const PlanningOptions& options,
+                                              PlannerKind& planner) {
+  auto best = scheduler::make_grouped_plan(planning.problem, planner, options.budget);
+  if (planner != PlannerKind::kAuto || !options.any_parallelism) return best;
+  for (const PlannerKind kind : {PlannerKind::kHybrid, PlannerKind::kDisaggregated}) {
+    auto other = scheduler::make_grouped_plan(planning.problem, kind, options.budget);
+    if (!other || (best && score_of(*best) <= score_of(*other))) continue;
+    best = std::move(other);
+    planner = kind;
+  }
+  return best;
+}
+
+const scheduler::FleetDevice* device_named(const scheduler::Fleet& fleet, const std::string& node,
+                                           const std::string& device) {
+  const auto found = std::ranges::find_if(fleet.devices, [&](const scheduler::FleetDevice& one) {
+    return one.node == node && one.device == device;
+  });
+  return found == fleet.devices.end() ? nullptr : &*found;
+}
+
+// Its number in the fleet; the error names what is unknown, the node or its device.
+proto::Result<std::size_t> device_number(const scheduler::Fleet& fleet, std::size_t stage,
+                                         const std::string& node, const std::string& device) {
+  if (const auto* found = device_named(fleet, node, device)) {
+    return static_cast<std::size_t>(found - fleet.devices.data());
+  }
+  std::vector<std::string_view> nodes;
+  for (const scheduler::FleetDevice& one : fleet.devices) nodes.push_back(one.node);
+  if (std::ranges::find(nodes, node) == nodes.end()) {
+    return proto::configuration_error(
+        fmt::format("plan: stage {} is on node {}, which the fleet "
+                    "does not have{}",
+                    stage, proto::quoted(node), proto::did_you_mean(node, nodes)));
+  }
+  return proto::configuration_error(
+      fmt::format("plan: stage {} is on device {}, which node {} does "
+                  "not have",
+                  stage, proto::quoted(device), proto::quoted(node)));
+}
+
+proto::Result<scheduler::StageGroup> group_of(const scheduler::Fleet& fleet, std::size_t index,
+                                              const wire::Stage& stage) {
+  scheduler::StageGroup group;
+  const auto first = device_number(fleet, index, stage.node(), stage.device());
+  if (!first) return first.error();
+  group.devices.push_back(*first);
+  for (const wire::StageDevice& device : stage.more_devices()) {
+    const auto more = device_number(fleet, index, device.node(), device.device());
+    if (!more) return more.error();
+    group.devices.push_back(*more);
+  }
+  for (const wire::Strategy& from : stage.strategies()) {
+    scheduler::GroupStrategy strategy{.data = std::max(1u, from.data()),
+                                      .tensor = std::max(1u, from.tensor()),
+                                      .sequence = std::max(1u, from.sequence()),
+                                      .checkpoint = from.checkpoint()};
+    for (const auto sharding : {scheduler::Sharding::kOptimizer, scheduler::Sharding::kGradients,
+                                scheduler::Sharding::kParameters}) {
+      if (wire_sharding(sharding) == from.sharding()) strategy.sharding = sharding;
+    }
+    group.runs.push_back({from.operators(), strategy});
+  }
+  return group;
+}
+
+// Pins and exclusions of the job's file, beside those of the command line.
+void add_placement(const wire::Placement& placement, scheduler::PlanConstraints& constraints) {
+  for (const wire::Pin& pin : placement.pins()) {
+    constraints.pins.emplace(pin.operator_id(), pin.node());
+  }
+  constraints.excluded_nodes.insert(placement.exclude().begin(), placement.exclude().end());
+  constraints.data_stays = constraints.data_stays || placement.data_stays();
 }
 
 }  // namespace
@@ -211,6 +331,8 @@ proto::Result<PlanningCase> planning_case(const wire::SubmitJob& submission,
     if (!workload) return workload.error();
     planning.problem.workloads.push_back(std::move(*workload));
   }
+  planning.problem.stage_memory = scheduler::placed_memory(
+      *graph, planning.problem, {.memory = planning.memory, .sequence = planning.sequence});
   planning.graph = std::move(*graph);
   planning.problem.fleet = fleet.fleet;
   planning.problem.batch = job.training().batch();
@@ -230,23 +352,34 @@ proto::Result<PlanningCase> planning_case(const wire::SubmitJob& submission,
   planning.problem.objective = options.objective;
   planning.problem.deadline_s = options.deadline_s;
   planning.problem.constraints = options.constraints;
+  add_placement(job.placement(), planning.problem.constraints);
+  planning.problem.micro_batch_costs = options.micro_batch_costs;
   return planning;
 }
 
 proto::Result<PlannedJob> plan_with(const PlanningCase& planning, const PlanningOptions& options) {
-  const auto placed = scheduler::make_plan(planning.problem, options.planner, options.budget);
-  if (!placed) return placed.error();
-  PlannedJob job =
-      planned(planning, *placed, std::string(scheduler::planner_name(options.planner)));
+  PlanningOptions used = options;
+  const auto plan = made_by(planning, options, used.planner);
+  if (!plan) return plan.error();
+  PlannedJob job = planned(planning, *plan, std::string(scheduler::planner_name(used.planner)));
   if (options.compare) {
-    job.report.rivals = rivals_of(planning, options, job.report.cost.step_s);
-    job.report.what_ifs = what_ifs_of(planning.problem, *placed, options.planner, options.budget);
+    job.report.rivals = rivals_of(planning, used, job.report.cost.step_s);
+    job.report.what_ifs = what_ifs_of(planning.problem, *plan, used.planner, options.budget);
   }
   return job;
 }
 
 proto::Result<PlannedJob> simulate_plan(const PlanningCase& planning, const wire::Plan& message) {
-  const auto plan = proto::Plan::from_wire(message, planning.graph);
+  wire::Plan pipeline = message;
+  std::vector<scheduler::StageGroup> groups;
+  for (wire::Stage& stage : *pipeline.mutable_stages()) {
+    auto group = group_of(planning.problem.fleet, groups.size(), stage);
+    if (!group) return group.error();
+    groups.push_back(std::move(*group));
+    stage.clear_more_devices();
+    stage.clear_strategies();
+  }
+  const auto plan = proto::Plan::from_wire(pipeline, planning.graph);
   if (!plan) return plan.error();
   PlacedPipeline placed;
   placed.schedule = plan->schedule;
@@ -264,34 +397,29 @@ proto::Result<PlannedJob> simulate_plan(const PlanningCase& planning, const wire
   }
   placed.workload = static_cast<std::size_t>(workload - planning.problem.workloads.begin());
   std::size_t first = 0;
-  for (const proto::Stage& stage : plan->stages) {
-    const auto device = std::ranges::find_if(
-        planning.problem.fleet.devices, [&](const scheduler::FleetDevice& one) {
-          return one.node == stage.node && one.device == stage.device;
-        });
-    if (device == planning.problem.fleet.devices.end()) {
-      return proto::configuration_error(fmt::format("the fleet has no device {} on a node {}",
-                                                    proto::quoted(stage.device),
-                                                    proto::quoted(stage.node)));
-    }
-    if (stage.operators.front().value != first ||
-        stage.operators.back().value + 1 - first != stage.operators.size()) {
+  for (std::size_t s = 0; s < plan->stages.size(); ++s) {
+    const auto& operators = plan->stages[s].operators;
+    if (operators.front().value != first ||
+        operators.back().value + 1 - first != operators.size()) {
       return proto::configuration_error(
           "the plan's stages are no contiguous parts of the topological order");
     }
-    const std::size_t end = first + stage.operators.size();
-    placed.stages.push_back(
-        {.device = static_cast<std::size_t>(device - planning.problem.fleet.devices.begin()),
-         .first = first,
-         .end = end});
-    first = end;
+    placed.stages.push_back({.device = s, .first = first, .end = first + operators.size()});
+    first += operators.size();
   }
-  scheduler::choose_codecs(planning.problem, placed);
+  auto grouped = scheduler::given_groups(planning.problem, placed, groups);
+  if (!grouped) return grouped.error();
+  if (grouped->runs_today()) {  // on the fleet itself, for its constraints
+    for (std::size_t s = 0; s < groups.size(); ++s) placed.stages[s].device = groups[s].devices[0];
+    *grouped = scheduler::as_grouped(planning.problem, placed);
+  }
+  scheduler::choose_codecs(grouped->problem, grouped->placed);
   for (const scheduler::Violation& violation :
-       scheduler::check_placement(planning.problem, placed)) {
+       scheduler::check_placement(grouped->problem, grouped->placed)) {
     return proto::Error{proto::ErrorKind::kResource, violation.message};
   }
-  return planned(planning, placed, message.planner().empty() ? "a plan given" : message.planner());
+  return planned(planning, *grouped,
+                 message.planner().empty() ? "a plan given" : message.planner());
 }
 
 }  // namespace longhaul::daemon

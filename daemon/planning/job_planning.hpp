@@ -23,6 +23,9 @@ struct PlanningOptions {
   scheduler::PlanConstraints constraints;
   std::vector<std::uint32_t> micro_batches;  // sizes to choose among; empty: the job's
   bool any_schedule = false;                 // else the job's
+  // auto may return what no worker executes yet: hybrid's or disaggregated's plan.
+  bool any_parallelism = false;
+  std::vector<double> micro_batch_costs;     // PlanningProblem's
   std::optional<proto::ScheduleKind> given;  // a plan's, instead of both
   std::uint32_t given_run_ahead = 0;
   scheduler::PlannerBudget budget;
@@ -53,8 +56,9 @@ struct PlannedJob {
 
 [[nodiscard]] proto::Result<PlannedJob> plan_with(const PlanningCase& planning,
                                                   const PlanningOptions& options);
-// The report of a plan that is given. kConfiguration where it names devices that the fleet lacks,
-// or is no row of contiguous operators; kResource where it violates a constraint.
+// The report of a plan that is given, with stages of one device or of several. kConfiguration where
+// it names nodes or devices that the fleet lacks, strategies that do not fit their devices, or is
+// no row of contiguous operators; kResource where it violates a constraint.
 [[nodiscard]] proto::Result<PlannedJob> simulate_plan(const PlanningCase& planning,
                                                       const wire::Plan& plan);
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <vector>
 
 namespace longhaul::daemon {
 namespace {
@@ -22,6 +23,9 @@ constexpr double kTop = 34.0;
 constexpr double kMemoryWidth = 640.0;
 // Narrower ones could not be seen.
 constexpr double kLeastWidth = 0.4;
+// Of the timeline: more are merged, so that the page stays under a megabyte and a half.
+constexpr double kMostRectangles = 7000.0;
+constexpr double kSeriesOfStage = 5.0;  // three kinds of action, two directions of messages
 
 struct Series {
   std::string_view name;
@@ -85,6 +89,11 @@ Series series_of(proto::ActionKind kind) {
   return kIdle;
 }
 
+std::string stage_name(const StageRow& row, std::size_t s) {
+  return row.more_devices.empty() ? fmt::format("{} {}", s, row.node)
+                                  : fmt::format("{} {} +{}", s, row.node, row.more_devices.size());
+}
+
 class Timeline {
  public:
   explicit Timeline(const PlanReport& report) : report_(report) {
@@ -102,6 +111,9 @@ class Timeline {
   [[nodiscard]] std::string svg() const {
     std::string out = axis();
     for (std::size_t s = 0; s < report_.stages.size(); ++s) out += row(s);
+    const auto count =
+        static_cast<double>(report_.simulation.actions.size() + report_.simulation.messages.size());
+    if (count > kMostRectangles) return out + merged();
     for (const auto& span : report_.simulation.actions) {
       const Series series = series_of(span.kind);
       out += rectangle(x(span.start_s), y(span.stage), x(span.end_s) - x(span.start_s),
@@ -138,7 +150,7 @@ class Timeline {
   [[nodiscard]] std::string row(std::size_t s) const {
     const StageRow& stage = report_.stages[s];
     const auto& outcome = report_.simulation.stages[s];
-    return label(8.0, y(s) + 17.0, fmt::format("{} {}", s, stage.node)) +
+    return label(8.0, y(s) + 17.0, stage_name(stage, s)) +
            rectangle(x(outcome.start_s), y(s), x(outcome.end_s) - x(outcome.start_s), kStageHeight,
                      kIdle.colour, fmt::format("stage {}", s));
   }
@@ -155,6 +167,71 @@ class Timeline {
         fmt::format("{} {} to {}, micro-batch {}: {:.4g} ms after {:.4g} ms of waiting",
                     series.name, from, to, span.micro_batch, (span.arrived_s - span.start_s) * 1e3,
                     (span.start_s - span.made_s) * 1e3));
+  }
+
+  // Bars of equal width; in each, what a row does there, one kind after the other, as wide as its
+  // share of the bar.
+  [[nodiscard]] std::string merged() const {
+    const double rows = static_cast<double>(report_.stages.size());
+    const auto bars = static_cast<std::size_t>(
+        std::clamp(kMostRectangles / (rows * kSeriesOfStage), 8.0, kWidth / 2.0));
+    // Seconds of each kind, by row and bar: three actions, then messages forward and backward.
+    std::vector<std::array<double, 5>> busy(report_.stages.size() * bars);
+    const double bar_s = (end_s_ - start_s_) / static_cast<double>(bars);
+    const auto add = [&](std::size_t row, std::size_t kind, double from_s, double to_s) {
+      const auto bar_of = [&](double at_s) {
+        return std::min(bars - 1, static_cast<std::size_t>(std::max(0.0, at_s / bar_s)));
+      };
+      for (std::size_t b = bar_of(from_s - start_s_); b <= bar_of(to_s - start_s_); ++b) {
+        const double begin_s = start_s_ + static_cast<double>(b) * bar_s;
+        busy[row * bars + b][kind] +=
+            std::max(0.0, std::min(to_s, begin_s + bar_s) - std::max(from_s, begin_s));
+      }
+    };
+    for (const auto& span : report_.simulation.actions) {
+      add(span.stage, static_cast<std::size_t>(span.kind), span.start_s, span.end_s);
+    }
+    for (const auto& span : report_.simulation.messages) {
+      const auto [from, to] = report_.transfers[span.transfer];
+      add(std::min(from, to), from > to ? 4 : 3, span.start_s, span.arrived_s);
+    }
+    std::string out;
+    for (std::size_t row = 0; row < report_.stages.size(); ++row) {
+      for (std::size_t b = 0; b < bars; ++b) {
+        out += bar(row, start_s_ + static_cast<double>(b) * bar_s, bar_s, busy[row * bars + b]);
+      }
+    }
+    return out;
+  }
+
+  [[nodiscard]] std::string bar(std::size_t row, double at_s, double bar_s,
+                                const std::array<double, 5>& busy) const {
+    constexpr std::array kKinds{proto::ActionKind::kForward, proto::ActionKind::kBackwardInput,
+                                proto::ActionKind::kBackwardWeight};
+    std::string out;
+    double from_s = at_s;
+    for (const proto::ActionKind kind : kKinds) {
+      const double share_s = busy[static_cast<std::size_t>(kind)];
+      out += plain(x(from_s), y(row), x(from_s + share_s) - x(from_s), kStageHeight,
+                   series_of(kind).colour);
+      from_s += share_s;
+    }
+    for (const bool backward : {false, true}) {
+      // Several at a time count once each.
+      const double share_s = std::min(bar_s, busy[backward ? 4 : 3]);
+      out += plain(x(at_s), y(row) + kStageHeight + (backward ? kLinkHeight : 0.0) + 1.0,
+                   x(at_s + share_s) - x(at_s), kLinkHeight - 2.0,
+                   (backward ? kBackwardTransfer : kForwardTransfer).colour);
+    }
+    return out;
+  }
+
+  static std::string plain(double left, double top, double width, double height,
+                           std::string_view colour) {
+    if (width < 0.05) return {};
+    return fmt::format(
+        "<rect x=\"{:.2f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{:.0f}\" fill=\"{}\"/>\n", left,
+        top, width, height, colour);
   }
 
   const PlanReport& report_;
@@ -203,7 +280,7 @@ std::string memory_bars(const PlanReport& report, double top) {
     const auto width = [&](std::uint64_t bytes) {
       return kMemoryWidth * static_cast<double>(bytes) / static_cast<double>(most);
     };
-    out += label(8.0, y + 17.0, fmt::format("{} {}", s, row.node));
+    out += label(8.0, y + 17.0, stage_name(row, s));
     out += rectangle(kLeft, y, width(row.capacity_bytes), kStageHeight, kIdle.colour,
                      "capacity " + format_bytes(row.capacity_bytes));
     double x = kLeft;

@@ -6,12 +6,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
+#include <utility>
 
 namespace longhaul::daemon {
 namespace {
 
 using scheduler::FleetDevice;
+using scheduler::GroupedPlan;
 using scheduler::PlacedPipeline;
 using scheduler::PlanningProblem;
 using scheduler::Simulation;
@@ -27,26 +30,39 @@ const FleetDevice& device_of(const PlanningProblem& problem, const PlacedPipelin
 
 std::string percent(double share) { return fmt::format("{:.0f} %", 100.0 * share); }
 
-StageRow stage_row(const ReportInput& input, const PlacedPipeline& placed, const proto::Plan& plan,
-                   const std::vector<proto::Shape>& shapes, const scheduler::PipelineWork& work,
-                   const Simulation& outcome, std::size_t s) {
-  const FleetDevice& device = device_of(input.problem, placed, s);
+StageRow stage_row(const PlanningProblem& problem, const PlacedPipeline& placed,
+                   const scheduler::PipelineWork& work, const Simulation& outcome, std::size_t s) {
+  const FleetDevice& device = device_of(problem, placed, s);
   const auto& stage = placed.stages[s];
+  const auto& operators = problem.workloads[placed.workload].operators;
+  const scheduler::StageNeed need = problem.stage_memory(problem, placed, s);
   StageRow row;
   row.node = device.node;
   row.device = device.device;
-  row.site = input.problem.fleet.sites[input.problem.fleet.site_of(stage.device)].name;
-  row.first_operator = input.graph.operators[stage.first].id;
-  row.last_operator = input.graph.operators[stage.end - 1].id;
+  row.site = problem.fleet.sites[problem.fleet.site_of(stage.device)].name;
+  row.first_operator = operators[stage.first].id;
+  row.last_operator = operators[stage.end - 1].id;
   row.operators = stage.end - stage.first;
-  row.compute_s = work.stages[s].time(0).sum();
+  for (const scheduler::StageTime& time : work.stages[s].times) row.compute_s += time.sum();
+  row.compute_s /= static_cast<double>(work.stages[s].times.size());
   row.busy_share = outcome.stages[s].compute_s / outcome.step_s;
   row.wait_share = outcome.stages[s].wait_s / outcome.step_s;
-  row.memory = scheduler::estimate_memory(
-      input.graph, plan, proto::StageIndex{static_cast<std::uint32_t>(s)}, shapes, input.memory);
-  row.memory_bytes = row.memory.total();
-  row.capacity_bytes = device.memory_bytes;
+  row.memory = need.memory;
+  row.memory_bytes = need.memory.total();
+  row.capacity_bytes = need.capacity_bytes;
   return row;
+}
+
+void add_spread(const scheduler::Fleet& fleet, const scheduler::StageGroup& group, StageRow& row) {
+  if (group.alone()) return;
+  for (const std::size_t d : group.devices) {
+    const FleetDevice& device = fleet.devices[d];
+    if (d == group.devices.front()) continue;
+    row.more_devices.push_back(device.node + " " + device.device);
+  }
+  for (const scheduler::StrategyRun& run : group.runs) {
+    row.spreads.push_back({run.operators, scheduler::strategy_text(run.strategy)});
+  }
 }
 
 LinkRow link_row(const PlanningProblem& problem, const PlacedPipeline& placed,
@@ -71,6 +87,52 @@ LinkRow link_row(const PlanningProblem& problem, const PlacedPipeline& placed,
   return row;
 }
 
+struct TiedExchange {
+  std::size_t from = 0;
+  std::size_t to = 0;
+  double bytes = 0.0;
+};
+
+// What stages send each other at the end of a step, of all tied parameters together.
+std::vector<TiedExchange> tied_exchanges(const scheduler::PipelineWork& work) {
+  std::map<std::pair<std::size_t, std::size_t>, double> sums;
+  for (const scheduler::TiedWork& tied : work.tied) {
+    for (const std::size_t from : tied.stages) {
+      for (const std::size_t to : tied.stages) {
+        if (from != to) sums[{from, to}] += tied.bytes;
+      }
+    }
+  }
+  std::vector<TiedExchange> found;
+  for (const auto& [stages, bytes] : sums) found.push_back({stages.first, stages.second, bytes});
+  return found;
+}
+
+// They begin when nothing else is left to do, so nothing hides them: what the step takes longer
+// than without them is how late they are.
+std::vector<LinkRow> tied_rows(const scheduler::PipelineWork& work, double step_s) {
+  std::vector<LinkRow> rows;
+  if (work.tied.empty()) return rows;
+  scheduler::PipelineWork without = work;
+  without.tied.clear();
+  const double adds_s =
+      std::max(0.0, step_s - scheduler::simulate(without, {.steps = kSteps}).step_s);
+  for (const auto& [from, to, bytes] : tied_exchanges(work)) {
+    const scheduler::PathWork& path = work.paths[work.between[from * work.stages.size() + to]];
+    LinkRow row;
+    row.from = from;
+    row.to = to;
+    row.backward = from > to;
+    row.tied = true;
+    row.bytes = row.dense_bytes = bytes;
+    row.codec = "dense";
+    row.transfer_s = path.delay_s + path.per_message_s + bytes / path.bytes_per_s;
+    row.late_s = std::min(adds_s, row.transfer_s);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 void double_bandwidth(scheduler::Fleet& fleet, std::size_t from, std::size_t to) {
   const std::pair hosts{fleet.devices[from].host, fleet.devices[to].host};
   if (hosts.first == hosts.second) {
@@ -85,62 +147,47 @@ void double_bandwidth(scheduler::Fleet& fleet, std::size_t from, std::size_t to)
 }
 
 // The device that one more of the same kind would stand beside.
-std::vector<std::size_t> devices_by_kind(const PlanningProblem& problem,
-                                         const PlacedPipeline& placed) {
+std::vector<std::size_t> devices_by_kind(const scheduler::Fleet& fleet, const GroupedPlan& plan) {
   std::vector<std::size_t> devices;
   std::set<std::string> kinds;
-  for (const auto& stage : placed.stages) {
-    if (kinds.insert(problem.fleet.devices[stage.device].kind).second) {
-      devices.push_back(stage.device);
+  for (const scheduler::StageGroup& stage : plan.stages) {
+    for (const std::size_t d : stage.devices) {
+      if (kinds.insert(fleet.devices[d].kind).second) devices.push_back(d);
     }
   }
   return devices;
 }
 
-}  // namespace
-
-proto::Plan plan_of(const ReportInput& input, const PlacedPipeline& placed,
-                    proto::PlanEpoch epoch) {
-  proto::Plan plan;
-  plan.epoch = epoch;
-  plan.schedule = placed.schedule;
-  plan.run_ahead = placed.run_ahead;
-  plan.micro_batches = placed.micro_batches(input.problem);
-  plan.micro_batch_size = input.problem.workloads[placed.workload].micro_batch_size;
-  for (std::size_t s = 0; s < placed.stages.size(); ++s) {
-    const FleetDevice& device = device_of(input.problem, placed, s);
-    proto::Stage stage{.node = device.node,
-                       .device = device.device,
-                       .threads = device.threads,
-                       .operators = {},
-                       .has_data = device.has_data};
-    for (std::size_t i = placed.stages[s].first; i < placed.stages[s].end; ++i) {
-      stage.operators.push_back(proto::OperatorIndex{static_cast<std::uint32_t>(i)});
-    }
-    plan.stages.push_back(std::move(stage));
+// Pairs of stages that exchange something, both ways, each once.
+std::vector<std::pair<std::size_t, std::size_t>> linked(const scheduler::PipelineWork& work) {
+  std::vector<std::pair<std::size_t, std::size_t>> pairs;
+  for (const scheduler::TransferWork& transfer : work.transfers) {
+    pairs.emplace_back(transfer.from, transfer.to);
   }
-  return plan;
+  for (const auto& [from, to, bytes] : tied_exchanges(work)) pairs.emplace_back(from, to);
+  return pairs;
 }
 
-PlanReport report_of(const ReportInput& input, const PlacedPipeline& placed,
+}  // namespace
+
+PlanReport report_of(const scheduler::Fleet& fleet, const GroupedPlan& plan,
                      const std::string& planner) {
-  const PlanningProblem& problem = input.problem;
-  const proto::Plan plan = plan_of(input, placed, {});
-  const auto shapes =
-      proto::infer_shapes(input.graph, {.batch = plan.micro_batch_size, .sequence = input.sequence})
-          .value();
+  const PlanningProblem& problem = plan.problem;
+  const PlacedPipeline& placed = plan.placed;
   const scheduler::PipelineWork work = scheduler::work_of(problem, placed);
   PlanReport report;
   report.model = problem.workloads[placed.workload].name;
   report.planner = planner;
   report.schedule = proto::schedule_name(placed.schedule);
   report.run_ahead = placed.run_ahead;
-  report.micro_batches = plan.micro_batches;
-  report.micro_batch_size = plan.micro_batch_size;
+  report.micro_batches = placed.micro_batches(problem);
+  report.micro_batch_size = problem.workloads[placed.workload].micro_batch_size;
+  report.runs_today = plan.runs_today();
   report.simulation = scheduler::simulate(work, {.steps = kSteps, .timeline = true});
   report.cost = scheduler::cost_of(problem, placed, report.simulation);
   for (std::size_t s = 0; s < placed.stages.size(); ++s) {
-    report.stages.push_back(stage_row(input, placed, plan, shapes, work, report.simulation, s));
+    report.stages.push_back(stage_row(problem, placed, work, report.simulation, s));
+    add_spread(fleet, plan.stages[s], report.stages.back());
   }
   const double busiest_s =
       std::ranges::max(report.simulation.stages, {}, &scheduler::StageOutcome::compute_s).compute_s;
@@ -148,6 +195,7 @@ PlanReport report_of(const ReportInput& input, const PlacedPipeline& placed,
     report.transfers.emplace_back(work.transfers[t].from, work.transfers[t].to);
     report.links.push_back(link_row(problem, placed, work, report.simulation, busiest_s, t));
   }
+  for (LinkRow& row : tied_rows(work, report.cost.step_s)) report.links.push_back(std::move(row));
   report.bottleneck = bottleneck_of(problem, placed, work, report.simulation);
   return report;
 }
@@ -179,29 +227,29 @@ std::string bottleneck_of(const PlanningProblem& problem, const PlacedPipeline& 
                      device_of(problem, placed, stage).node, percent(busy_s / outcome.step_s));
 }
 
-std::vector<WhatIf> what_ifs_of(const PlanningProblem& problem, const PlacedPipeline& placed,
+std::vector<WhatIf> what_ifs_of(const PlanningProblem& problem, const GroupedPlan& plan,
                                 scheduler::PlannerKind planner,
                                 const scheduler::PlannerBudget& budget) {
   std::vector<WhatIf> what_ifs;
-  PlanningProblem changed = problem;
+  const PlacedPipeline& placed = plan.placed;
+  PlanningProblem changed = plan.problem;
   std::set<std::uint64_t> seen;
-  for (std::size_t s = 0; s + 1 < placed.stages.size(); ++s) {
-    for (const bool backward : {false, true}) {
-      const std::size_t from = placed.stages[backward ? s + 1 : s].device;
-      const std::size_t to = placed.stages[backward ? s : s + 1].device;
-      if (!seen.insert(problem.fleet.shared_path(from, to)).second) continue;
-      changed.fleet = problem.fleet;
-      if (problem.fleet.path(from, to).bytes_per_s == scheduler::kUnlimited) continue;
-      double_bandwidth(changed.fleet, from, to);
-      PlacedPipeline again = placed;
-      scheduler::choose_codecs(changed, again);
-      what_ifs.push_back(
-          {fmt::format("twice the bandwidth from {} to {}", problem.fleet.devices[from].node,
-                       problem.fleet.devices[to].node),
-           scheduler::simulated_cost(changed, again).step_s});
-    }
+  for (const auto& [a, b] : linked(scheduler::work_of(plan.problem, placed))) {
+    const std::size_t from = placed.stages[a].device;
+    const std::size_t to = placed.stages[b].device;
+    if (!seen.insert(plan.problem.fleet.shared_path(from, to)).second) continue;
+    if (plan.problem.fleet.path(from, to).bytes_per_s == scheduler::kUnlimited) continue;
+    changed.fleet = plan.problem.fleet;
+    double_bandwidth(changed.fleet, from, to);
+    PlacedPipeline again = placed;
+    scheduler::choose_codecs(changed, again);
+    what_ifs.push_back(
+        {fmt::format("twice the bandwidth from {} to {}", changed.fleet.devices[from].node,
+                     changed.fleet.devices[to].node),
+         scheduler::simulated_cost(changed, again).step_s});
   }
-  for (const std::size_t like : devices_by_kind(problem, placed)) {
+  changed = problem;
+  for (const std::size_t like : devices_by_kind(problem.fleet, plan)) {
     changed.fleet = problem.fleet;
     FleetDevice more = problem.fleet.devices[like];
     more.node += "+1";
@@ -214,11 +262,11 @@ std::vector<WhatIf> what_ifs_of(const PlanningProblem& problem, const PlacedPipe
     if (problem.constraints.devices > 0) {
       changed.constraints.devices = problem.constraints.devices + 1;
     }
-    const auto plan = scheduler::make_plan(changed, planner, budget);
-    if (!plan) continue;
+    const auto better = scheduler::make_grouped_plan(changed, planner, budget);
+    if (!better) continue;
     what_ifs.push_back(
         {fmt::format("one more {} at {}", more.kind, problem.fleet.sites[host.site].name),
-         scheduler::simulated_cost(changed, *plan).step_s});
+         scheduler::simulated_cost(better->problem, better->placed).step_s});
   }
   std::ranges::stable_sort(what_ifs, {}, &WhatIf::step_s);
   return what_ifs;

@@ -2,10 +2,8 @@
 // help. Values only: plan_text, plan_json and plan_page show them.
 #pragma once
 
-#include "proto/error.hpp"
-#include "proto/graph.hpp"
-#include "proto/plan.hpp"
 #include "scheduler/memory_estimate.hpp"
+#include "scheduler/groups/grouped_plan.hpp"
 #include "scheduler/planners/evaluation.hpp"
 #include "scheduler/planners/planning_problem.hpp"
 #include "scheduler/simulator/simulation.hpp"
@@ -24,8 +22,14 @@ struct StageRow {
   std::string first_operator;
   std::string last_operator;
   std::size_t operators = 0;
-  double compute_s = 0.0;   // per micro-batch, alone
-  double busy_share = 0.0;  // of the step
+  std::vector<std::string> more_devices;  // "NODE DEVICE", beside the one above
+  struct Spread {
+    std::size_t operators = 0;
+    std::string strategy;  // scheduler::strategy_text
+  };
+  std::vector<Spread> spreads;  // where there are more devices
+  double compute_s = 0.0;       // per micro-batch, alone
+  double busy_share = 0.0;      // of the step
   double wait_share = 0.0;
   scheduler::MemoryEstimate memory;
   std::uint64_t memory_bytes = 0;
@@ -36,7 +40,8 @@ struct LinkRow {
   std::size_t from = 0;  // stages
   std::size_t to = 0;
   bool backward = false;
-  double dense_bytes = 0.0;  // per micro-batch
+  bool tied = false;         // gradients of parameters that both stages use: once per step
+  double dense_bytes = 0.0;  // per micro-batch; of tied gradients per step
   double bytes = 0.0;
   std::string codec;
   double transfer_s = 0.0;  // encoding, wire, delay and decoding of one message alone
@@ -63,6 +68,7 @@ struct PlanReport {
   std::uint32_t run_ahead = 0;
   std::uint32_t micro_batches = 0;
   std::uint32_t micro_batch_size = 0;
+  bool runs_today = true;  // workers execute one device per stage so far
   scheduler::PlanCost cost;
   std::vector<StageRow> stages;
   std::vector<LinkRow> links;
@@ -73,21 +79,10 @@ struct PlanReport {
   std::vector<std::pair<std::size_t, std::size_t>> transfers;  // stages of simulation.transfers
 };
 
-struct ReportInput {
-  const scheduler::PlanningProblem& problem;
-  const proto::Graph& graph;
-  scheduler::MemoryOptions memory;
-  std::int64_t sequence = 0;  // tokens
-};
-
-// The plan that workers execute.
-[[nodiscard]] proto::Plan plan_of(const ReportInput& input, const scheduler::PlacedPipeline& placed,
-                                  proto::PlanEpoch epoch);
-
-// Everything but rivals and what-ifs.
-[[nodiscard]] PlanReport report_of(const ReportInput& input,
-                                   const scheduler::PlacedPipeline& placed,
-                                   const std::string& planner);
+// Everything but rivals and what-ifs. `fleet`: whose devices the plan's groups have. The plan's
+// problem has a stage_memory.
+[[nodiscard]] PlanReport report_of(const scheduler::Fleet& fleet,
+                                   const scheduler::GroupedPlan& plan, const std::string& planner);
 
 // "stage 2 on c computes 93 % of the step", or what a transfer makes its receiver wait.
 [[nodiscard]] std::string bottleneck_of(const scheduler::PlanningProblem& problem,
@@ -95,10 +90,11 @@ struct ReportInput {
                                         const scheduler::PipelineWork& work,
                                         const scheduler::Simulation& outcome);
 
-// The same plan with each link's path twice as fast, and a new plan of the same planner
-// with one more device of each kind that is used, beside its like.
+// The same plan with the path of each pair of stages that exchange something twice as fast, and a
+// new plan of the same planner with one more device of each kind that is used, beside its like.
+// `problem`: what was asked.
 [[nodiscard]] std::vector<WhatIf> what_ifs_of(const scheduler::PlanningProblem& problem,
-                                              const scheduler::PlacedPipeline& placed,
+                                              const scheduler::GroupedPlan& plan,
                                               scheduler::PlannerKind planner,
                                               const scheduler::PlannerBudget& budget);
 

@@ -5,6 +5,7 @@
 #include "daemon/cli/text_table.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 namespace longhaul::daemon {
@@ -36,7 +37,10 @@ std::string stages_text(const PlanReport& report) {
     const scheduler::MemoryEstimate& memory = row.memory;
     const std::uint64_t named =
         memory.parameters + memory.gradients + memory.optimizer + memory.activations;
-    table.add({fmt::format("{}", s), row.node, row.device, row.site,
+    const std::string node = row.more_devices.empty()
+                                 ? row.node
+                                 : fmt::format("{} + {} more", row.node, row.more_devices.size());
+    table.add({fmt::format("{}", s), node, row.device, row.site,
                fmt::format("{}: {} to {}", row.operators, row.first_operator, row.last_operator),
                ms(row.compute_s), percent(row.busy_share), percent(row.wait_share),
                format_bytes(row.memory_bytes), format_bytes(row.capacity_bytes),
@@ -58,7 +62,9 @@ std::string links_text(const PlanReport& report) {
                    {"late per step", true}});
   for (const LinkRow& row : report.links) {
     table.add({fmt::format("{} -> {}", report.stages[row.from].node, report.stages[row.to].node),
-               row.backward ? "backward" : "forward",
+               row.tied       ? "tied gradients"
+               : row.backward ? "backward"
+                              : "forward",
                format_bytes(static_cast<std::uint64_t>(row.dense_bytes)), row.codec,
                format_bytes(static_cast<std::uint64_t>(row.bytes)), ms(row.transfer_s),
                row.hidden ? "yes" : "no", ms(row.late_s)});
@@ -66,9 +72,32 @@ std::string links_text(const PlanReport& report) {
   return report.links.empty() ? "" : table.text();
 }
 
+// Stages of several devices: who they are, and what they do.
+std::string spreads_text(const PlanReport& report) {
+  std::string text;
+  for (std::size_t s = 0; s < report.stages.size(); ++s) {
+    const StageRow& row = report.stages[s];
+    if (row.more_devices.empty()) continue;
+    text += fmt::format("stage {}: {} {}, {}\n", s, row.node, row.device,
+                        fmt::join(row.more_devices, ", "));
+    for (const StageRow::Spread& spread : row.spreads) {
+      text += fmt::format("  {} operator{}: {}\n", spread.operators,
+                          spread.operators == 1 ? "" : "s", spread.strategy);
+    }
+  }
+  if (!text.empty()) text += "workers execute one device per stage so far: planned only\n";
+  return text;
+}
+
 Json stage_json(const StageRow& row) {
   const scheduler::MemoryEstimate& memory = row.memory;
+  Json spreads = Json::array();
+  for (const StageRow::Spread& spread : row.spreads) {
+    spreads.push_back({{"operators", spread.operators}, {"strategy", spread.strategy}});
+  }
   return {{"node", row.node},
+          {"more_devices", row.more_devices},
+          {"strategies", spreads},
           {"device", row.device},
           {"site", row.site},
           {"first_operator", row.first_operator},
@@ -95,9 +124,11 @@ Json link_json(const PlanReport& report, const LinkRow& row) {
           {"to", report.stages[row.to].node},
           {"from_stage", row.from},
           {"to_stage", row.to},
-          {"direction", row.backward ? "backward" : "forward"},
-          {"dense_bytes_per_microbatch", row.dense_bytes},
-          {"bytes_per_microbatch", row.bytes},
+          {"direction", row.tied       ? "tied"
+                        : row.backward ? "backward"
+                                       : "forward"},
+          {row.tied ? "dense_bytes_per_step" : "dense_bytes_per_microbatch", row.dense_bytes},
+          {row.tied ? "bytes_per_step" : "bytes_per_microbatch", row.bytes},
           {"codec", row.codec},
           {"transfer_s", row.transfer_s},
           {"late_s_per_step", row.late_s},
@@ -119,6 +150,7 @@ std::string plan_text(const PlanReport& report) {
     text += fmt::format(", {:.3g} per million tokens", report.cost.cost_per_token * 1e6);
   }
   text += fmt::format("\n\n{}", stages_text(report));
+  if (const std::string spreads = spreads_text(report); !spreads.empty()) text += "\n" + spreads;
   if (const std::string links = links_text(report); !links.empty()) text += "\n" + links;
   text += fmt::format("\nbottleneck: {}\n", report.bottleneck);
   for (const Rival& rival : report.rivals) {
@@ -143,6 +175,7 @@ std::string plan_json(const PlanReport& report) {
             {"run_ahead", report.run_ahead},
             {"micro_batches", report.micro_batches},
             {"micro_batch_size", report.micro_batch_size},
+            {"runs_today", report.runs_today},
             {"step_s", report.cost.step_s},
             {"tokens_per_s", report.cost.tokens_per_s},
             {"mfu", report.cost.mfu},

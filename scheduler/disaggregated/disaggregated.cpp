@@ -90,7 +90,8 @@ class Planner {
 
   [[nodiscard]] std::vector<BackboneCase> backbone_cases() const {
     std::vector<BackboneCase> cases;
-    const std::vector<std::uint32_t> data = divisors(problem_.batch / problem_.micro_batch);
+    std::vector<std::uint32_t> data = divisors(problem_.batch / problem_.micro_batch);
+    if (problem_.data > 0) std::erase_if(data, [&](std::uint32_t d) { return d != problem_.data; });
     const std::vector<std::uint32_t> pipeline = pipeline_degrees(problem_.layers);
     const std::vector<UnitOption>& options = problem_.units[problem_.backbone].options;
     for (std::size_t i = 0; i < options.size(); ++i) {

@@ -16,6 +16,8 @@ using Kind = Violation::Kind;
 using proto::quoted;
 
 constexpr double kSecondsPerHour = 3600.0;
+// A stage whose operators' sum is less of its device's memory fits for all that a search cares.
+constexpr double kTight = 0.5;
 
 std::string bytes_text(double bytes) {
   return human_bytes(static_cast<std::uint64_t>(std::llround(std::min(bytes, 9e18))));
@@ -99,11 +101,23 @@ std::vector<Violation> broken_choices(const PlanningProblem& problem,
   return broken;
 }
 
+std::string parts_text(const PlanningProblem& problem, const PlacedPipeline& placed,
+                       const PipelineWork& work, std::size_t stage, std::uint32_t in_flight) {
+  if (problem.stage_memory) return describe(problem.stage_memory(problem, placed, stage).memory);
+  const StageMemory& memory = work.stages[stage].memory;
+  return fmt::format(
+      "state and boundaries {}, activations {} ({} micro-batch{} of {}), workspace {}{}",
+      bytes_text(memory.resident), bytes_text(in_flight * memory.saved), in_flight,
+      in_flight == 1 ? "" : "es", bytes_text(memory.saved),
+      bytes_text(memory.forward_peak - memory.saved),
+      memory.exchange > 0.0 ? ", or exchange of tied gradients " + bytes_text(memory.exchange)
+                            : "");
+}
+
 std::string describe_memory(const PlanTables& tables, const PlacedPipeline& placed,
                             const PipelineWork& work, const Breach& breach) {
   const PlacedStage& stage = placed.stages[breach.at];
   const auto& operators = tables.workload(placed.workload).workload().operators;
-  const StageMemory& memory = work.stages[breach.at].memory;
   const auto schedule = tables.book().of(tables.schedule_key(placed, placed.stages.size()));
   const std::uint32_t in_flight = schedule->in_flight[breach.at];
   std::string ways;
@@ -113,15 +127,12 @@ std::string describe_memory(const PlanTables& tables, const PlacedPipeline& plac
   }
   if (in_flight > 1) ways += "fewer micro-batches in flight (1f1b, a smaller run_ahead), ";
   return fmt::format(
-      "memory: stage {} (operators {} to {}) needs {} on {}, which has {}: state and boundaries "
-      "{}, activations {} ({} micro-batch{} of {}), workspace {}{}; {}or {} more memory there",
+      "memory: stage {} (operators {} to {}) needs {} on {}, which has {}: {}; {}or {} more memory "
+      "there",
       breach.at, quoted(operators[stage.first].id), quoted(operators[stage.end - 1].id),
       bytes_text(breach.need), device_text(tables, stage.device), bytes_text(breach.limit),
-      bytes_text(memory.resident), bytes_text(in_flight * memory.saved), in_flight,
-      in_flight == 1 ? "" : "es", bytes_text(memory.saved),
-      bytes_text(memory.forward_peak - memory.saved),
-      memory.exchange > 0.0 ? ", or exchange of tied gradients " + bytes_text(memory.exchange) : "",
-      ways, bytes_text(std::ceil(breach.need - breach.limit)));
+      parts_text(tables.problem(), placed, work, breach.at, in_flight), ways,
+      bytes_text(std::ceil(breach.need - breach.limit)));
 }
 
 }  // namespace
@@ -140,7 +151,8 @@ bool data_reaches(const PlanTables& tables, const std::vector<PlacedStage>& stag
 }
 
 std::vector<Breach> breaches(const PlanTables& tables, const PlacedPipeline& placed,
-                             const PipelineWork& work, const PlanCost& cost, double step_s) {
+                             const PipelineWork& work, const PlanCost& cost, double step_s,
+                             MemoryCheck check) {
   std::vector<Breach> found;
   const PlanningProblem& problem = tables.problem();
   for (const PlanTables::Pin& pin : tables.pins()) {
@@ -159,8 +171,13 @@ std::vector<Breach> breaches(const PlanTables& tables, const PlacedPipeline& pla
       while (!sums.needs_data(op, op + 1)) ++op;
       found.push_back({.kind = Kind::kData, .at = s, .op = op});
     }
-    const double need = peak_bytes(work.stages[s].memory, schedule->in_flight[s]);
-    const auto has = static_cast<double>(problem.fleet.devices[device].memory_bytes);
+    double need = peak_bytes(work.stages[s].memory, schedule->in_flight[s]);
+    auto has = static_cast<double>(problem.fleet.devices[device].memory_bytes);
+    if (problem.stage_memory && (check == MemoryCheck::kEveryStage || need > kTight * has)) {
+      const StageNeed exact = problem.stage_memory(problem, placed, s);
+      need = static_cast<double>(exact.memory.total());
+      has = static_cast<double>(exact.capacity_bytes);
+    }
     if (need > has) found.push_back({.kind = Kind::kMemory, .at = s, .need = need, .limit = has});
   }
   for (std::size_t site = 0; site < problem.fleet.sites.size(); ++site) {

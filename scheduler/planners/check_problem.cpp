@@ -44,6 +44,18 @@ proto::Result<void> check_choices(const PlanningProblem& problem) {
           fmt::format("run_ahead {}; at most {} is possible", run_ahead, proto::kMaximumRunAhead));
     }
   }
+  const std::vector<double>& costs = problem.micro_batch_costs;
+  if (!std::ranges::all_of(costs, usable)) {
+    return configuration_error("a micro-batch's cost is negative or not finite");
+  }
+  for (const Workload& workload : problem.workloads) {
+    const std::uint32_t count = problem.batch / workload.micro_batch_size;
+    if (!costs.empty() && costs.size() != count) {
+      return configuration_error(
+          fmt::format("{} costs of micro-batches, and a step has {} micro-batches of {}",
+                      costs.size(), count, workload.micro_batch_size));
+    }
+  }
   for (const CodecOption& codec : problem.codecs) {
     if (!(codec.ratio > 0.0) || codec.ratio > 1.0 || !usable(codec.encode_s_per_byte) ||
         !usable(codec.decode_s_per_byte)) {

@@ -13,6 +13,8 @@ namespace {
 constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr double kCloseEnough = 1.005;
 constexpr int kMemoryAttempts = 3;
+// Of the operators' sum, what a stage is hoped to need where that sum does not decide.
+constexpr double kHopedShare = 0.6;
 // Caps beyond the smallest one that are tried.
 constexpr std::array kQuickCaps{1.0, 1.25};
 constexpr std::array kThoroughCaps{1.0, 1.04, 1.12, 1.3, 1.6, 2.2, 4.0};
@@ -29,6 +31,7 @@ void CutSearch::describe(const std::vector<std::size_t>& order, const Settings& 
   totals_.clear();
   speeds_.clear();
   set_aside_.assign(count, 0.0);
+  share_.assign(count, problem.stage_memory ? kHopedShare : 1.0);
   forward_.assign(count, {});
   backward_.assign(count, {});
   const auto way = [&](std::size_t from, std::size_t to, double round_trip_s) {
@@ -77,6 +80,26 @@ bool CutSearch::allowed_data(const std::vector<std::size_t>& order, std::size_t 
          problem.fleet.site_of(*sender) == problem.fleet.site_of(order[place]);
 }
 
+double CutSearch::summed_bytes(std::size_t first, std::size_t end, double in_flight) const {
+  return sums_->state_bytes(first, end) + in_flight * sums_->saved_bytes(first, end) +
+         sums_->workspace_bytes(first, end);
+}
+
+// What a stage was found to need tells more than the hope, or sets its boundaries aside.
+void CutSearch::learn(const PlacedPipeline& placed, const Breach& breach) {
+  const PlanTables& tables = evaluator_->tables();
+  if (!tables.problem().stage_memory) {
+    set_aside_[breach.at] += breach.need - breach.limit;
+    return;
+  }
+  const PlacedStage& stage = placed.stages[breach.at];
+  const auto schedule = tables.book().of(tables.schedule_key(placed, placed.stages.size()));
+  const double sum = summed_bytes(stage.first, stage.end, schedule->in_flight[breach.at]);
+  // The device that is fullest may have less than what counts as the stage's.
+  const auto has = static_cast<double>(tables.problem().fleet.devices[stage.device].memory_bytes);
+  if (sum > 0.0) share_[breach.at] = breach.need / breach.limit * has / sum;
+}
+
 void CutSearch::narrow(const std::vector<std::size_t>& order, const Settings& settings,
                        Relaxed relaxed) {
   const PlanTables& tables = evaluator_->tables();
@@ -94,8 +117,7 @@ void CutSearch::narrow(const std::vector<std::size_t>& order, const Settings& se
     const double in_flight = schedule->in_flight[p];
     const bool data = allowed_data(order, p);
     const auto bytes = [&](std::size_t from, std::size_t to) {
-      return sums_->state_bytes(from, to) + in_flight * sums_->saved_bytes(from, to) +
-             sums_->workspace_bytes(from, to);
+      return share_[p] * summed_bytes(from, to, in_flight);
     };
     const bool tight = relaxed == Relaxed::kNothing && bytes(0, operators) > memory;
     if (!tight && data && tables.pins().empty()) continue;
@@ -260,7 +282,7 @@ bool CutSearch::consider(const std::vector<std::size_t>& order, const Settings& 
   bool exceeded = false;
   for (const Breach& breach : evaluator_->last_breaches()) {
     if (breach.kind != Violation::Kind::kMemory) continue;
-    set_aside_[breach.at] += breach.need - breach.limit;
+    learn(candidate.placed, breach);
     exceeded = true;
   }
   if (candidate.standing.better_than(found.standing)) found = std::move(candidate);

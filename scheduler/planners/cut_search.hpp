@@ -57,6 +57,8 @@ class CutSearch {
 
   void describe(const std::vector<std::size_t>& order, const Settings& settings);
   void narrow(const std::vector<std::size_t>& order, const Settings& settings, Relaxed relaxed);
+  [[nodiscard]] double summed_bytes(std::size_t first, std::size_t end, double in_flight) const;
+  void learn(const PlacedPipeline& placed, const Breach& breach);
   [[nodiscard]] bool allowed_data(const std::vector<std::size_t>& order, std::size_t place) const;
   void choose_codecs(Way& way, bool backward, double cap_s) const;
   // Seconds of a tensor of so many bytes; nothing if its wire alone takes more than the cap.
@@ -85,6 +87,7 @@ class CutSearch {
   std::vector<double> before_, now_, entered_;
   std::vector<std::uint32_t> window_;
   std::vector<double> set_aside_;  // of each place's memory, for boundaries
+  std::vector<double> share_;      // of the operators' sum, that each place needs
   std::vector<std::size_t> cuts_;  // of the last run: ends of the stages
 };
 

@@ -46,10 +46,10 @@ Evaluator::Evaluator(const PlanTables& tables) : tables_(&tables), uncontended_(
 }
 
 Standing Evaluator::standing(const PlacedPipeline& placed, const PipelineWork& work, double step_s,
-                             bool exact) {
+                             MemoryCheck check) {
   const PlanCost cost = placement_cost(*tables_, placed, work, step_s);
-  Standing standing{.excess = 0.0, .score = cost.score, .step_s = step_s, .exact = exact};
-  breaches_ = breaches(*tables_, placed, work, cost, step_s);
+  Standing standing{.excess = 0.0, .score = cost.score, .step_s = step_s, .exact = true};
+  breaches_ = breaches(*tables_, placed, work, cost, step_s, check);
   for (const Breach& breach : breaches_) standing.excess += breach.amount();
   return standing;
 }
@@ -61,7 +61,9 @@ Standing Evaluator::time(const PlacedPipeline& placed) {
   if (!time.exact && 3 * work.stages.size() * work.micro_batches <= kQuickActions) {
     time = {.step_s = scheduler::simulate(work).step_s, .exact = true};
   }
-  return standing(placed, work, time.step_s, time.exact);
+  Standing result = standing(placed, work, time.step_s, MemoryCheck::kWhereTight);
+  result.exact = time.exact;
+  return result;
 }
 
 Standing Evaluator::estimate(PlacedPipeline& placed) {
@@ -83,7 +85,7 @@ Standing Evaluator::estimate(PlacedPipeline& placed) {
 Standing Evaluator::simulate(const PlacedPipeline& placed) {
   evaluations_ += kSimulationCounts;
   const PipelineWork work = placement_work(*tables_, placed);
-  return standing(placed, work, scheduler::simulate(work).step_s, true);
+  return standing(placed, work, scheduler::simulate(work).step_s, MemoryCheck::kEveryStage);
 }
 
 RankedPlan Evaluator::with_best_settings(const std::vector<PlacedStage>& stages) {

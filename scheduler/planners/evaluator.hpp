@@ -62,7 +62,7 @@ class Evaluator {
 
  private:
   Standing standing(const PlacedPipeline& placed, const PipelineWork& work, double step_s,
-                    bool exact);
+                    MemoryCheck check);
   Standing time(const PlacedPipeline& placed);
 
   const PlanTables* tables_;

@@ -83,10 +83,12 @@ class Enumeration {
     return context_.tables.workload(placed_.workload).time(device, first, end).sum() *
            placed_.micro_batches(context_.tables.problem());
   }
-  // With one micro-batch in flight.
+  // With one micro-batch in flight; where the sums are no bound, without any.
   [[nodiscard]] double least_bytes(std::size_t first, std::size_t end) const {
     const WorkloadTables& sums = context_.tables.workload(placed_.workload);
-    return sums.state_bytes(first, end) + sums.saved_bytes(first, end);
+    const double state = sums.state_bytes(first, end);
+    const bool summed = !context_.tables.problem().stage_memory;
+    return summed ? state + sums.saved_bytes(first, end) : state;
   }
   [[nodiscard]] double memory(std::size_t device) const {
     return static_cast<double>(context_.tables.problem().fleet.devices[device].memory_bytes);

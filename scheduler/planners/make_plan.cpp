@@ -59,6 +59,10 @@ std::string_view planner_name(PlannerKind kind) {
       return "dt-fm";
     case PlannerKind::kExhaustive:
       return "exhaustive";
+    case PlannerKind::kHybrid:
+      return "hybrid";
+    case PlannerKind::kDisaggregated:
+      return "disaggregated";
     case PlannerKind::kAuto:
       return "auto";
   }
@@ -90,6 +94,11 @@ proto::Result<PlacedPipeline> make_plan(const PlanningProblem& problem, PlannerK
       found = std::move(*best);
       break;
     }
+    case PlannerKind::kHybrid:
+    case PlannerKind::kDisaggregated:
+      return proto::configuration_error(
+          fmt::format("planner {} spreads stages over several devices; ask for a grouped plan",
+                      planner_name(planner)));
     case PlannerKind::kAuto:
       found = plan_auto(context, budget);
       break;

@@ -13,6 +13,7 @@ PathWork path_work(const FleetPath& path) {
   work.delay_s = path.delay_s;
   work.bytes_per_s = path.bytes_per_s;
   work.per_message_s = path.per_message_s;
+  work.changes = path.changes;
   if (!std::isfinite(path.bytes_per_s)) {  // then only a time per message is left of the wire
     work.delay_s += path.per_message_s;
     work.per_message_s = 0.0;
@@ -76,6 +77,17 @@ class PathNumbers {
   std::size_t within_host_ = kNowhere;
 };
 
+std::vector<StageTime> times_of(const StageTime& time, const std::vector<double>& costs) {
+  if (costs.empty()) return {time};
+  std::vector<StageTime> times;
+  for (const double cost : costs) {
+    times.push_back({.forward_s = time.forward_s * cost,
+                     .input_gradient_s = time.input_gradient_s * cost,
+                     .weight_gradient_s = time.weight_gradient_s * cost});
+  }
+  return times;
+}
+
 void add_stages(const PlanTables& tables, const PlacedPipeline& placed, PipelineWork& work) {
   const WorkloadTables& sums = tables.workload(placed.workload);
   const Fleet& fleet = tables.problem().fleet;
@@ -85,7 +97,8 @@ void add_stages(const PlanTables& tables, const PlacedPipeline& placed, Pipeline
     const auto [d, first, end] = placed_stage;
     const FleetDevice& device = fleet.devices[d];
     StageWork stage;
-    stage.times = {sums.time(d, first, end)};
+    stage.times = times_of(sums.time(d, first, end), tables.problem().micro_batch_costs);
+    stage.reduction_s = sums.reduction_s(d, first, end);
     stage.update_s = sums.update_s(d, first, end);
     stage.overlap_slowdown = sums.overlap_slowdown(d);
     // Other devices than cpus do not compute on the host's processors.

@@ -44,10 +44,14 @@ struct Breach {
   // How bad it is, for comparing plans that do not hold.
   [[nodiscard]] double amount() const { return limit > 0.0 ? need / limit - 1.0 : need; }
 };
+// Whether the problem's stage_memory is asked about every stage, or only about those that may not
+// fit by the sums of their operators, for placements that nobody is given yet.
+enum class MemoryCheck { kEveryStage, kWhereTight };
 // Of a placement whose stages are in order and whose devices exist. `cost`: its step.
 [[nodiscard]] std::vector<Breach> breaches(const PlanTables& tables, const PlacedPipeline& placed,
                                            const PipelineWork& work, const PlanCost& cost,
-                                           double step_s);
+                                           double step_s,
+                                           MemoryCheck check = MemoryCheck::kEveryStage);
 [[nodiscard]] std::string describe(const PlanTables& tables, const PlacedPipeline& placed,
                                    const PipelineWork& work, const Breach& breach);
 

@@ -31,6 +31,10 @@ WorkloadTables::WorkloadTables(const Workload& workload, const Fleet& fleet)
     times_.push_back(std::move(sums));
     totals_.push_back(std::move(totals));
   }
+  for (const std::vector<double>& reductions : workload.reduction_s) {
+    std::vector<double>& sums = reductions_.emplace_back(1);
+    for (const double reduction_s : reductions) sums.push_back(sums.back() + reduction_s);
+  }
   sum_operators();
   list_readers();
 }
@@ -82,6 +86,12 @@ StageTime WorkloadTables::time(std::size_t device, std::size_t first, std::size_
 double WorkloadTables::update_s(std::size_t device, std::size_t first, std::size_t end) const {
   return difference(update_[end], update_[first]) * workload_->update_scale[kinds_[device]] /
          speeds_[device];
+}
+
+double WorkloadTables::reduction_s(std::size_t device, std::size_t first, std::size_t end) const {
+  if (reductions_.empty()) return 0.0;
+  const std::vector<double>& sums = reductions_[kinds_[device]];
+  return difference(sums[end], sums[first]);
 }
 
 std::span<const double> WorkloadTables::total_s(std::size_t device) const {

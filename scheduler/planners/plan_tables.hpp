@@ -25,6 +25,7 @@ class WorkloadTables {
   // Of operators [first, end) on a device of the fleet, which must have a kind of the workload.
   [[nodiscard]] StageTime time(std::size_t device, std::size_t first, std::size_t end) const;
   [[nodiscard]] double update_s(std::size_t device, std::size_t first, std::size_t end) const;
+  [[nodiscard]] double reduction_s(std::size_t device, std::size_t first, std::size_t end) const;
   // Sums of a micro-batch's times on a device, [operators + 1], to be divided by its speed.
   [[nodiscard]] std::span<const double> total_s(std::size_t device) const;
   [[nodiscard]] bool has_kind(std::size_t device) const { return kinds_[device] != kNowhere; }
@@ -55,6 +56,7 @@ class WorkloadTables {
   std::vector<double> speeds_;      // of each device
   std::vector<std::vector<StageTime>> times_;
   std::vector<std::vector<double>> totals_;
+  std::vector<std::vector<double>> reductions_;  // as the workload's, or empty
   std::vector<double> state_, saved_, update_;
   std::vector<std::vector<double>> workspace_;  // [k][i]: the largest of 2^k operators from i
   std::vector<double> cuts_;

@@ -4,10 +4,12 @@
 #include "proto/error.hpp"
 #include "proto/pipeline_schedule.hpp"
 #include "scheduler/fleet.hpp"
+#include "scheduler/memory_estimate.hpp"
 #include "scheduler/workload.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <set>
@@ -40,6 +42,17 @@ struct PlanConstraints {
   bool keep_order = false;  // stages on the fleet's devices in the fleet's order
 };
 
+struct PlanningProblem;
+struct PlacedPipeline;
+
+// What a stage holds at its peak, and what the device has on which that is most of what it has.
+struct StageNeed {
+  MemoryEstimate memory;
+  std::uint64_t capacity_bytes = 0;
+};
+using StageMemoryOf =
+    std::function<StageNeed(const PlanningProblem&, const PlacedPipeline&, std::size_t stage)>;
+
 struct PlanningProblem {
   Fleet fleet;
   // One per micro-batch size that may be chosen, ascending; all of one model and batch.
@@ -51,6 +64,12 @@ struct PlanningProblem {
   Objective objective = Objective::kStepTime;
   double deadline_s = std::numeric_limits<double>::infinity();  // of a step
   PlanConstraints constraints;
+  // Of each micro-batch, a factor on all stages' times; empty: all alike. With it, all workloads
+  // have as many micro-batches.
+  std::vector<double> micro_batch_costs = {};
+  // Decides whether a stage fits (placed_memory.hpp). None: the sums of WorkloadOperator do, which
+  // otherwise are only the search's quick bound.
+  StageMemoryOf stage_memory = {};
 };
 
 struct PlacedStage {
@@ -83,6 +102,8 @@ enum class PlannerKind {
   kOpFence,
   kDtFm,
   kExhaustive,
+  kHybrid,         // scheduler/groups/grouped_plan.hpp
+  kDisaggregated,  // scheduler/groups/units_of_problem.hpp
   kAuto,
 };
 [[nodiscard]] std::string_view planner_name(PlannerKind kind);  // "equal-operators", ...
@@ -96,7 +117,8 @@ struct PlannerBudget {
 
 // The plan, or why there is none: which constraint fails, by how much, and what would make it fit.
 // kConfiguration for a problem that is wrong in itself (or too large for exhaustive), kResource for
-// one that does not fit.
+// one that does not fit. kHybrid and kDisaggregated are refused (kConfiguration): their plans are
+// make_grouped_plan's.
 [[nodiscard]] proto::Result<PlacedPipeline> make_plan(const PlanningProblem& problem,
                                                       PlannerKind planner,
                                                       const PlannerBudget& budget = {});

@@ -126,7 +126,6 @@ double UncontendedStep::busiest_share_s(const PipelineWork& work, bool& exact) {
   const double messages = work.micro_batches;
   for (const TransferWork& t : work.transfers) {
     const PathWork& path = work.paths[t.path];
-    if (!path.changes.empty()) exact = false;
     if (work.stages[t.from].overlap_slowdown > 1.0 || work.stages[t.to].overlap_slowdown > 1.0) {
       exact = false;
     }
@@ -158,6 +157,7 @@ double UncontendedStep::busiest_share_s(const PipelineWork& work, bool& exact) {
   double busiest_s = 0.0;
   for (std::size_t p = 0; p < work.paths.size(); ++p) {
     busiest_s = std::max(busiest_s, path_load_s_[p]);
+    if (!work.paths[p].changes.empty()) exact = false;
     if (path_users_[p] > 1 && std::isfinite(work.paths[p].bytes_per_s)) exact = false;
   }
   for (std::size_t h = 0; h < work.hosts.size(); ++h) {

@@ -4,6 +4,7 @@
 #include "daemon/cli/programs/commands.hpp"
 #include "daemon/cli/programs/exit_code.hpp"
 #include "daemon/cli/programs/submission.hpp"
+#include "daemon/planning/fleet_trace.hpp"
 #include "daemon/planning/job_planning.hpp"
 #include "daemon/planning/plan_page.hpp"
 #include "daemon/planning/plan_text.hpp"
@@ -28,7 +29,8 @@ using scheduler::PlannerKind;
 
 constexpr std::array kPlanners{PlannerKind::kEqualOperators, PlannerKind::kEqualCompute,
                                PlannerKind::kOpFence,        PlannerKind::kDtFm,
-                               PlannerKind::kExhaustive,     PlannerKind::kAuto};
+                               PlannerKind::kExhaustive,     PlannerKind::kHybrid,
+                               PlannerKind::kDisaggregated,  PlannerKind::kAuto};
 constexpr std::array<std::pair<std::string_view, Objective>, 3> kObjectives{
     {{"step-time", Objective::kStepTime},
      {"cost", Objective::kCostPerToken},
@@ -52,6 +54,8 @@ proto::Result<PlanningOptions> planning_options(const JobPlanOptions& options) {
   planning.budget.seconds = options.seconds;
   planning.micro_batches = options.micro_batches;
   planning.any_schedule = options.any_schedule;
+  planning.any_parallelism = options.any_parallelism;
+  planning.micro_batch_costs = options.micro_batch_costs;
   planning.compare = options.plan.empty();
   planning.constraints.devices = options.devices;
   planning.constraints.data_stays = options.data_stays;
@@ -88,6 +92,18 @@ std::optional<FleetModel> load_fleet(const JobPlanOptions& options, int& code) {
   if (!fleet) {
     code = fail(kLonghaul, fleet.error());
     return std::nullopt;
+  }
+  if (!options.trace.empty()) {
+    const auto trace = load_trace(options.trace);
+    if (!trace) {
+      std::cerr << to_string(trace.error()) << '\n';
+      code = kUsage;
+      return std::nullopt;
+    }
+    if (const auto played = play_trace(*trace, *fleet); !played) {
+      code = fail(kLonghaul, proto::with_context(options.trace.string(), played.error()));
+      return std::nullopt;
+    }
   }
   return std::move(*fleet);
 }
@@ -149,6 +165,8 @@ void add_job_plan_options(CLI::App& command, JobPlanOptions& options) {
   command.add_option("--use", options.devices, "devices to use exactly; 0: as many as serve")
       ->capture_default_str();
   command.add_flag("--any-schedule", options.any_schedule, "choose schedule and run_ahead, too");
+  command.add_flag("--any-parallelism", options.any_parallelism,
+                   "let auto return plans with several devices per stage, which nothing runs yet");
   command.add_flag("--data-stays", options.data_stays, "what reads data stays where it is");
   command.add_option("--exclude", options.exclude, "nodes not to use")->delimiter(',');
   command.add_option("--pin", options.pins, "operators and the node that must have them")
@@ -168,6 +186,15 @@ void add_simulate_options(CLI::App& command, JobPlanOptions& options) {
                   "times of the model's operators, for every kind of the cluster")
       ->type_name("FILE.json");
   command.add_option("--plan", options.plan, "this plan [planned]")->type_name("FILE.json");
+  command
+      .add_option("--trace", options.trace,
+                  "rates between sites that change during the step, as `longhaul run --trace`")
+      ->type_name("FILE.yaml");
+  command
+      .add_option("--micro-batch-costs", options.micro_batch_costs,
+                  "of each micro-batch of a step, a factor on its computation [1]")
+      ->delimiter(',')
+      ->type_name("X,...");
   add_shared_options(command, options);
 }
 
@@ -177,6 +204,7 @@ int plan_job_file(const JobPlanOptions& options, bool json) {
   SubmissionOptions files;
   files.job = options.job;
   files.plan = options.plan;
+  files.any_parallelism = true;
   const auto submission = load_submission(files);
   if (!submission) return kUsage;
   int code = kDone;

@@ -22,6 +22,9 @@ struct JobPlanOptions {
   std::size_t devices = 0;
   std::vector<std::uint32_t> micro_batches;
   bool any_schedule = false;
+  bool any_parallelism = false;
+  std::filesystem::path trace;            // simulate
+  std::vector<double> micro_batch_costs;  // simulate
   bool data_stays = false;
   std::vector<std::string> exclude;
   std::vector<std::string> pins;  // OPERATOR=NODE

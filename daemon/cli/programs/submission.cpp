@@ -56,15 +56,18 @@ bool wants_profiles(const SubmissionOptions& options) {
 namespace {
 
 // The plan's file into the submission.
-proto::Result<void> add_plan(const std::filesystem::path& file, wire::SubmitJob& submission) {
+proto::Result<void> add_plan(const std::filesystem::path& file, bool any_parallelism,
+                             wire::SubmitJob& submission) {
   const auto text = read_text(file, kMaxPlanBytes);
   if (!text) return proto::configuration_error(to_string(text.error()));
   auto plan = proto::parse_plan_json(*text);
   if (!plan) return proto::with_context(file.string(), plan.error());
   const auto graph = proto::Graph::from_wire(submission.graph());
   if (!graph) return graph.error();
-  if (const auto good = proto::Plan::from_wire(*plan, *graph); !good) {
-    return proto::with_context(file.string(), good.error());
+  if (!any_parallelism) {
+    if (const auto good = proto::Plan::from_wire(*plan, *graph); !good) {
+      return proto::with_context(file.string(), good.error());
+    }
   }
   *submission.mutable_plan() = std::move(*plan);
   return {};
@@ -104,7 +107,7 @@ std::optional<wire::SubmitJob> load_submission(const SubmissionOptions& options)
     for (wire::Graph& one : *graphs) *submission.add_profile_graphs() = std::move(one);
   }
   if (!options.plan.empty()) {
-    if (const auto added = add_plan(options.plan, submission); !added) {
+    if (const auto added = add_plan(options.plan, options.any_parallelism, submission); !added) {
       print_error(kLonghaul, added.error().message);
       return std::nullopt;
     }

@@ -17,8 +17,9 @@ struct SubmissionOptions {
   std::uint32_t nodes = 0;  // 0: all that are ready
   std::filesystem::path resume;
   std::filesystem::path export_to;
-  std::filesystem::path plan;  // empty: the coordinator plans
-  std::string planner;         // who plans there; empty: equal-compute
+  std::filesystem::path plan;    // empty: the coordinator plans
+  std::string planner;           // who plans there; empty: equal-compute
+  bool any_parallelism = false;  // the plan need not be one that workers execute
 };
 
 // JOB.yaml, --resume, --export and --plan.

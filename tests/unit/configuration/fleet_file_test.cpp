@@ -70,6 +70,21 @@ TEST_CASE("fleet file: every error has its place and says what was expected") {
         "$/f.yaml:1:9: kinds[0] must have a profile, or tflops");
 }
 
+TEST_CASE("fleet file: names that clash once counts are taken apart are told with their places") {
+  const std::string device = "devices: [{kind: fast, memory_gb: 1}]";
+  CHECK(fleet_errors(std::string(kKinds) + "sites:\n  - name: a\n    hosts:\n" +
+                     "      - {name: h, count: 2, " + device + "}\n" + "      - {name: h-2, " +
+                     device + "}\n") ==
+        "$/f.yaml:6:16: sites[0].hosts[1] makes a node 'h-2', which sites[0].hosts[0] makes too; "
+        "node names must differ");
+  CHECK(fleet_errors(std::string(kKinds) + "sites:\n  - name: a\n    hosts:\n" +
+                     "      - name: h\n        devices:\n"
+                     "          - {name: \"cuda:0\", count: 2, kind: fast, memory_gb: 1}\n"
+                     "          - {name: \"cuda:1\", kind: fast, memory_gb: 1}\n") ==
+        "$/f.yaml:8:20: sites[0].hosts[0].devices[1].name makes a device 'cuda:1' a second time on "
+        "host 'h'");
+}
+
 TEST_CASE("profile file: points arrive by class") {
   const TemporaryFolder folder;
   const auto loaded = load_profile(

@@ -6,6 +6,8 @@
 #include "proto/job.hpp"
 
 #include <doctest/doctest.h>
+
+#include <algorithm>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -290,6 +292,21 @@ TEST_CASE("job: what must hold between keys points at one of them") {
             std::string(kModel) + kTraining +
             "data: {train: text/a.txt, tokenizer: gpt2, sequence_length: 8, nodes: [a, a]}\n") ==
         "3:75: data.nodes names 'a' twice");
+}
+
+TEST_CASE("job: pins that contradict each other or an exclusion are told where they stand") {
+  const Folder folder;
+  const std::string rest = std::string(kModel) + kData + kTraining;
+  const auto lines = std::to_string(1 + std::count(rest.begin(), rest.end(), '\n'));
+  CHECK(folder.errors(rest + "placement: {pin: [wte=a, wte=b]}\n") ==
+        lines +
+            ":26: placement.pin[1] pins operator 'wte' to 'b', and it is pinned to 'a' already; "
+            "pin it to one node");
+  CHECK(folder.errors(rest + "placement: {exclude: [a], pin: [wte=a]}\n") ==
+        lines +
+            ":33: placement.pin[0] pins operator 'wte' to 'a', which placement.exclude excludes");
+  CHECK(folder.errors(rest + "placement: {pin: [wte]}\n").find("must be OPERATOR=NODE") !=
+        std::string::npos);
 }
 
 TEST_CASE("job: the model has exactly one source, which is there") {
