@@ -37,7 +37,7 @@ class Plan(SystemTest):
                            "--html", self.folder / "plan.html")
         self.assertEqual([stage["node"] for stage in report["stages"]], ["node-1", "node-2", "node-3"])
         self.assertGreater(report["step_s"], 0)
-        self.assertEqual({link["direction"] for link in report["links"]}, {"forward", "backward"})
+        self.assertEqual({link["direction"] for link in report["links"]}, {"forward", "backward", "tied"})
         page = (self.folder / "plan.html").read_text()
         self.assertIn("<svg", page)
         self.assertNotIn("http://", page.replace("http://www.w3.org/2000/svg", ""))
