@@ -41,6 +41,8 @@ bool measured(const LinkReading& link) {
   return std::isfinite(link.goodput_bytes_per_s) && link.goodput_bytes_per_s > 0.0;
 }
 
+bool full(const LinkReading& link) { return measured(link) && !link.lower_bound; }
+
 double margin(const LinkReading& link) {
   const double spread = std::isfinite(link.spread) ? link.spread : 0.0;
   return 1.0 + std::clamp(kSpreads * spread, kSmallestMargin, kLargestMargin);
@@ -60,9 +62,7 @@ LinkPolicy::LinkPolicy(const PolicyOptions& options)
 Decision LinkPolicy::next(const StepInput& input) {
   step_ = input.step;
   outlook_.see(input);
-  const bool full = measured(input.link) && !input.link.lower_bound;
-  if (full) last_full_ = input.link.goodput_bytes_per_s;
-  as_before_ = !full && outlook_.goodput_bytes_per_s() <= kFasterThanBefore * last_full_;
+  if (full(input.link)) last_full_ = input.link.goodput_bytes_per_s;
   anneal();
   if (goodput_then_ == 0.0) note_level();
   const auto move = choose(input);
@@ -148,8 +148,7 @@ std::optional<LinkPolicy::Move> LinkPolicy::harder(const StepInput& input) {
     return Move{demand, Cause::kDemand, "the backward link needs it"};
   }
   // A link that was not full has hidden its wire.
-  const bool full = measured(input.link) && !input.link.lower_bound;
-  const auto now = full ? outlook_.time_s(target_) : outlook_.coding_s(target_);
+  const auto now = full(input.link) ? outlook_.time_s(target_) : outlook_.coding_s(target_);
   const double limit_s = outlook_.limit_s();
   if (!now || *now <= kOver * limit_s) {
     over_steps_ = 0;
@@ -235,8 +234,9 @@ std::optional<std::size_t> LinkPolicy::next_milder(std::size_t least) const {
 // After a long time without a full link, anything is. Where it looks as fast as when it was full,
 // it is: small messages have no more to say.
 bool LinkPolicy::worth_a_try(std::optional<double> time_s) const {
+  const bool as_before = outlook_.goodput_bytes_per_s() <= kFasterThanBefore * last_full_;
   return bound_steps_ >= kLongestProbeHold || !time_s ||
-         *time_s <= (as_before_ ? 1.0 : kWorthATry) * outlook_.limit_s();
+         *time_s <= (as_before ? 1.0 : kWorthATry) * outlook_.limit_s();
 }
 
 // What only a lower bound of goodput says never asks for more than the forward does already; now

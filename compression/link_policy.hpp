@@ -100,7 +100,6 @@ class LinkPolicy {
   std::uint32_t bound_steps_ = 0;  // steps without a full link
   std::uint32_t worth_steps_ = 0;  // of these the last in which a milder rung was worth a try
   double last_full_ = 0.0;         // goodput when the link was last full; 0: never
-  bool as_before_ = false;         // it is not full, and looks as fast as it was then
   bool probing_ = false;           // a try has not yet lasted a whole step
   std::size_t probed_from_ = 0;
   bool probed_well_ = false;  // the last try fitted: the next one comes soon

@@ -117,10 +117,16 @@ Result<proto::Plan> given_plan(const PlanningRequest& request, const wire::Plan&
   return plan;
 }
 
+// By equal compute, which takes nodes as they come.
 Result<proto::Plan> chosen_plan(const PlanningRequest& request, const proto::Graph& graph) {
+  const auto& job = request.submission.job();
+  const wire::Placement& placement = job.placement();
+  if (placement.pins_size() > 0 || placement.exclude_size() > 0 || placement.data_stays()) {
+    return proto::configuration_error(
+        "placement: equal-compute keeps to none; name a planner that does, as --planner auto");
+  }
   const auto nodes = choose_nodes(request);
   if (!nodes) return nodes.error();
-  const auto& job = request.submission.job();
   const auto& training = job.training();
   std::vector<scheduler::Candidate> candidates;
   for (const auto& node : *nodes) candidates.push_back(candidate(job, node));

@@ -144,11 +144,10 @@ void TensorSender::pump(std::int64_t now_us, const Put& put) {
     OutgoingFragments together;
     Lane* lane = best_lane(together.lane);
     if (lane == nullptr) return;
-    // Together they are not more than one piece of a large message.
-    std::uint64_t room = std::max(piece_bytes(), std::uint64_t{kMaxFragmentBytes});
-    std::optional<Piece> piece = next_piece(room);
+    std::optional<Piece> piece = next_piece(kMaxFragmentBytes);
     if (!piece) return;
-    room = piece_bytes();
+    // Together they are not more than one piece of a large message.
+    std::uint64_t room = piece_bytes();
     for (; piece; piece = next_piece(room)) {
       *together.headers.add_fragments() = header_of(*piece);
       const Payload& payload = piece->message->payload;

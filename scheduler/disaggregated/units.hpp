@@ -57,8 +57,8 @@ struct UnitsProblem {
   std::vector<DevicePool> pools;
   std::uint32_t batch = 1;        // samples of a global batch
   std::uint32_t micro_batch = 1;  // samples of one micro-batch of a backbone pipeline
-  std::uint32_t data =
-      0;  // replicas of the backbone, if they are not free: divides the micro-batches
+  // Replicas of the backbone, which divide the micro-batches; 0: as many as are best.
+  std::uint32_t data = 0;
 };
 
 struct UnitPlacement {

@@ -189,20 +189,20 @@ Workload GroupedProblem::workload_of(std::size_t index, std::vector<FleetDevice>
   return workload;
 }
 
-StageNeed GroupedProblem::need(const PlacedPipeline& placed, std::size_t stage,
-                               const std::vector<std::size_t>& chosen) const {
+StageNeed GroupedProblem::undivided(const PlacedPipeline& placed, std::size_t stage) const {
   PlacedPipeline alone = placed;
   for (PlacedStage& one : alone.stages) {
     one.device = representative(base_->fleet, (*groups_)[one.device]);
   }
+  if (base_->stage_memory) return base_->stage_memory(*base_, alone, stage);
+  return {.memory = summed(*base_, alone, stage),
+          .capacity_bytes = base_->fleet.devices[alone.stages[stage].device].memory_bytes};
+}
+
+StageNeed GroupedProblem::need(const PlacedPipeline& placed, std::size_t stage,
+                               const std::vector<std::size_t>& chosen) const {
   const std::vector<std::size_t>& group = (*groups_)[placed.stages[stage].device];
-  StageNeed whole;
-  if (base_->stage_memory) {
-    whole = base_->stage_memory(*base_, alone, stage);
-  } else {
-    whole.memory = summed(*base_, alone, stage);
-    whole.capacity_bytes = base_->fleet.devices[group.front()].memory_bytes;
-  }
+  const StageNeed whole = undivided(placed, stage);
   if (group.size() == 1) return whole;
   const GroupCosts& costs = *(*costs_)[placed.workload][placed.stages[stage].device];
   StageNeed worst;
@@ -227,17 +227,11 @@ PlanningProblem GroupedProblem::hopeful() const {
                                 std::size_t stage) {
     const std::size_t g = placed.stages[stage].device;
     const std::vector<std::size_t>& group = (*self->groups_)[g];
-    if (group.size() == 1) return self->need(placed, stage, {});
-    PlacedPipeline alone = placed;
-    for (PlacedStage& one : alone.stages) {
-      one.device = representative(self->base_->fleet, (*self->groups_)[one.device]);
-    }
-    const MemoryEstimate whole = self->base_->stage_memory
-                                     ? self->base_->stage_memory(*self->base_, alone, stage).memory
-                                     : summed(*self->base_, alone, stage);
+    const StageNeed whole = self->undivided(placed, stage);
+    if (group.size() == 1) return whole;
     std::uint64_t capacity = 0;
     for (const std::size_t d : group) capacity += self->base_->fleet.devices[d].memory_bytes;
-    return StageNeed{.memory = scaled(whole, self->strictness_[g], kHopedActivations),
+    return StageNeed{.memory = scaled(whole.memory, self->strictness_[g], kHopedActivations),
                      .capacity_bytes = capacity};
   };
   return problem;

@@ -42,6 +42,8 @@ class GroupedProblem {
 
   [[nodiscard]] PlanningProblem common() const;
   [[nodiscard]] Workload workload_of(std::size_t index, std::vector<FleetDevice>& devices) const;
+  // As if the stage were on one device of its group: the one whose node the data is at.
+  [[nodiscard]] StageNeed undivided(const PlacedPipeline& placed, std::size_t stage) const;
   [[nodiscard]] StageNeed need(const PlacedPipeline& placed, std::size_t stage,
                                const std::vector<std::size_t>& chosen) const;
 

@@ -109,6 +109,17 @@ TEST_CASE("profiles: a node with a share of its processor gets the smaller part"
   }
 }
 
+TEST_CASE("profiles: a placement that the planner would not keep to is refused") {
+  Fleet fleet(2);
+  fleet.hello_all();
+  auto submission = by_auto(2);
+  submission.set_planner("equal-compute");
+  submission.mutable_job()->mutable_placement()->add_exclude("node-2");
+  CHECK(outcome(fleet, submit(fleet, submission)).find("placement: equal-compute") == 0);
+  submission.mutable_job()->clear_placement();
+  CHECK(outcome(fleet, submit(fleet, submission)) == "job-1");
+}
+
 TEST_CASE("profiles: kinds at one place are measured one after the other") {
   Fleet fleet(2);
   fleet.descriptions["node-2"] = "another processor";
