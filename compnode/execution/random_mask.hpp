@@ -21,14 +21,11 @@ struct MaskKey {
 [[nodiscard]] at::Tensor random_mask(const MaskKey& key, double rate, at::IntArrayRef shape,
                                      const at::Device& device);
 
-// The same mask from LibTorch's integer arithmetic: what devices other than the CPU use.
+// The same mask from LibTorch's integer arithmetic: for devices without code of ours.
 [[nodiscard]] at::Tensor random_mask_by_torch(const MaskKey& key, double rate,
                                               at::IntArrayRef shape, const at::Device& device);
 
 // values * mask * scale, elementwise, shapes equal.
 [[nodiscard]] at::Tensor apply_mask(const at::Tensor& values, const at::Tensor& mask, double scale);
-
-// The 64-bit mixing function behind keys (SplitMix64's finaliser): bijective.
-[[nodiscard]] std::uint64_t mix64(std::uint64_t x);
 
 }  // namespace longhaul::compnode

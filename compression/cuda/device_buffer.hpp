@@ -57,6 +57,20 @@ inline void download_bytes(In<std::uint32_t> from, std::span<std::byte> to) {
 #endif
 }
 
+// Foreign bytes, which need not be aligned, to whole elements; bytes of the last that are missing
+// stay as they are.
+template <class T>
+void upload_bytes(std::span<const std::byte> from, Out<T> to) {
+  if (from.empty()) return;
+#if defined(LONGHAUL_CUDA_KERNELS)
+  check(cudaMemcpy(to, from.data(), from.size(), cudaMemcpyHostToDevice), "copying to the device");
+#else
+  std::vector<T> aligned((from.size() + sizeof(T) - 1) / sizeof(T));
+  std::memcpy(aligned.data(), from.data(), from.size());
+  to.copy_in(aligned.data(), aligned.size());
+#endif
+}
+
 // `size` elements whose contents are indeterminate after resize(). Move-only.
 template <class T>
 class DeviceBuffer {
@@ -79,12 +93,10 @@ class DeviceBuffer {
     upload<T>(values, out());
     return out();
   }
-  // Foreign bytes, as words, of which the last is filled up with zeros; `bytes` need not be
-  // aligned. Constant.
+  // upload_bytes() to as many elements as they need. Constant.
   auto assign_bytes(std::span<const std::byte> bytes) {
-    std::vector<T> aligned((bytes.size() + sizeof(T) - 1) / sizeof(T));
-    std::ranges::copy(bytes, reinterpret_cast<std::byte*>(aligned.data()));
-    assign(aligned);
+    resize((bytes.size() + sizeof(T) - 1) / sizeof(T));
+    upload_bytes<T>(bytes, out());
     make_constant();
     return out();
   }

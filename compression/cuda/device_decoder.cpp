@@ -103,9 +103,7 @@ Result<void> decode_dense(Codec codec, std::span<const std::byte> payload, Shape
     return sound;
   }
   if (codec == Codec::kDenseFp32) {
-    std::vector<float> staged(count);  // aligned, which the payload need not be
-    copy_bytes(staged.data(), payload.data(), payload.size());
-    upload<float>(staged, out);
+    upload_bytes<float>(payload, out);
     return {};
   }
   widen_from_bf16(memory.narrowed.assign_bytes(payload), count, out);

@@ -254,9 +254,7 @@ Result<void> read_section(std::span<const std::byte> section, const ValueLayout&
                              plain_value_bytes(layout, count))};
   }
   if (layout.format == ValueFormat::kFp32) {
-    std::vector<float> staged(count);  // aligned, which the section need not be
-    copy_bytes(staged.data(), section.data(), section.size());
-    upload<float>(staged, values);
+    upload_bytes<float>(section, values);
   } else {
     widen_from_bf16(memory.narrowed.assign_bytes(section), count, values);
   }

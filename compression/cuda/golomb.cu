@@ -8,8 +8,8 @@
 // To write in parallel: a thread measures the codes of its 8 gaps, the prefix sums of the lengths
 // say at which bit it begins, and it sets its bits in shared memory, which is zero before: the
 // zeros of a quotient cost nothing. To read, a code's begin is known only after the one before it,
-// so a group is one thread's; the places are prefix sums again. Blocks are single warps there, so
-// that the groups of a tensor are spread over the device.
+// so a group is one thread's; the places are prefix sums again. Blocks are single warps there, of
+// which no more lanes read than must, so that the groups of a tensor are spread over the device.
 //
 // Floor: 4 bytes read for each gap, a byte or so written.
 #include "compression/cuda/launchers.hpp"
@@ -203,10 +203,10 @@ __device__ inline bool read_gap(DeviceBitReader& reader, Golomb golomb, uint64_t
   return true;
 }
 
-__global__ void read_kernel(GolombReader reader) {
-  const uint32_t group = blockIdx.x * kWarpLanes + threadIdx.x;
+__global__ void read_kernel(GolombReader reader, unsigned lanes) {
+  const uint32_t group = blockIdx.x * lanes + threadIdx.x;
   const uint32_t first = group * kGroup;
-  if (first >= reader.count) return;
+  if (threadIdx.x >= lanes || first >= reader.count) return;
   const uint32_t end = reader.count - first < kGroup ? reader.count : first + kGroup;
   DeviceBitReader bits(reader.words, reader.offsets[group], reader.offsets[group + 1]);
   bool sound = true;
@@ -267,7 +267,8 @@ void write_golomb(const GolombWriter& writer) {
 void read_golomb(const GolombReader& reader) {
   if (reader.count == 0) return;
   const unsigned groups = pieces_of(reader.count, kGolombGroup);
-  launch(read_kernel, dim3{pieces_of(groups, kWarpLanes)}, dim3{kWarpLanes}, reader);
+  const unsigned lanes = readers_of_warp(groups);
+  launch(read_kernel, dim3{pieces_of(groups, lanes)}, dim3{kWarpLanes}, reader, lanes);
 }
 
 void places_to_positions(const GolombReader& reader, In<uint64_t> sums) {

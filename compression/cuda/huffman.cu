@@ -104,16 +104,16 @@ __device__ inline uint32_t read_symbol(DeviceBitReader& bits, Shared<uint32_t> t
   return entry >> 8 & 0xffU;
 }
 
-__global__ void read_kernel(HuffmanReader reader) {
+__global__ void read_kernel(HuffmanReader reader, unsigned lanes) {
   LONGHAUL_SHARED(uint32_t, table, kTableWords);
   for (unsigned i = 4 * threadIdx.x; i < kTableWords; i += 4 * kWarpLanes) {
     const FourWords four = load_four(reader.table, i);
     for (unsigned j = 0; j < 4; ++j) table[i + j] = four.word[j];
   }
   __syncthreads();
-  const uint32_t chunk = blockIdx.x * kWarpLanes + threadIdx.x;
+  const uint32_t chunk = blockIdx.x * lanes + threadIdx.x;
   const uint32_t first = chunk * kChunk;
-  if (first >= reader.count) return;
+  if (threadIdx.x >= lanes || first >= reader.count) return;
   const uint32_t end = reader.count - first < kChunk ? reader.count : first + kChunk;
   DeviceBitReader bits(reader.words, reader.offsets[chunk], reader.offsets[chunk + 1]);
   bool sound = true;
@@ -149,7 +149,8 @@ void write_chunks(const HuffmanWriter& writer) {
 void read_chunks(const HuffmanReader& reader) {
   if (reader.count == 0) return;
   const unsigned chunks = pieces_of(reader.count, kChunk);
-  launch(read_kernel, dim3{pieces_of(chunks, kWarpLanes)}, dim3{kWarpLanes}, reader);
+  const unsigned lanes = readers_of_warp(chunks);
+  launch(read_kernel, dim3{pieces_of(chunks, lanes)}, dim3{kWarpLanes}, reader, lanes);
 }
 
 }  // namespace longhaul::compression::cuda

@@ -28,3 +28,18 @@ if(LONGHAUL_CUDA_KERNELS)
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
   endif()
 endif()
+
+# longhaul_cuda_library(NAME a.cu b.cpp ...): kernels of ours and what launches them.
+function(longhaul_cuda_library name)
+  add_library(${name} STATIC ${ARGN})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(${name} PUBLIC LONGHAUL_CUDA_KERNELS)
+  # Not find_package(CUDAToolkit): that of CMake 3.25 fails on a toolkit of wheels. nvcc's own
+  # static runtime is linked by the language.
+  target_include_directories(${name} SYSTEM PUBLIC ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  set_target_properties(${name} PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON)
+  # No product and sum is fused, as the format wants; hash() and its like are constexpr.
+  target_compile_options(${name} PRIVATE
+    $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --expt-relaxed-constexpr>
+    $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
+endfunction()

@@ -122,6 +122,14 @@ __device__ inline void write_bits(Shared<std::uint32_t> words, std::uint32_t bit
   }
 }
 
+// Lanes of a warp that read a string of bits each. Lanes that read wait for each other's loads and
+// branches: as few as leave a device's multiprocessors with enough warps.
+inline unsigned readers_of_warp(unsigned strings) {
+  constexpr unsigned kWarpsWanted = 1024;
+  const unsigned lanes = pieces_of(strings, kWarpsWanted);
+  return lanes < 1 ? 1 : lanes > kWarpLanes ? kWarpLanes : lanes;
+}
+
 // Foreign bits, a word at a time; reads no word that does not hold some of them.
 class DeviceBitReader {
  public:

@@ -20,6 +20,10 @@ constexpr std::size_t kWindowsKept = 6;
 // Less than that in a window says little: the windows before it are asked too.
 constexpr std::size_t kEnoughFragments = 16;
 constexpr double kEnoughBusyS = 0.6;
+// Full windows before these that carried nearly as much are asked too: TCP's probing and a host
+// that wakes up late make single windows slower by a tenth. One that did not agree ends it: a
+// change.
+constexpr double kAgree = 0.15;
 // Of full traffic, before the link is believed to carry no more: a host that wakes up late adds
 // milliseconds to each run, which a few small messages take for a slow link.
 constexpr double kEnoughFullS = 0.3;
@@ -163,14 +167,22 @@ LinkMeasure LinkMeter::measure() const {
 LinkMeasure LinkMeter::measure_windows() const {
   LinkMeasure measure;
   Window sum;
-  for (auto window = windows_.rbegin(); window != windows_.rend(); ++window) {
+  auto window = windows_.rbegin();
+  while (window != windows_.rend()) {
     sum.all.add(window->all);
     sum.full.add(window->full);
     sum.queueing_s += window->queueing_s;
     sum.fragments += window->fragments;
+    ++window;
     if (sum.fragments >= kEnoughFragments && sum.all.busy_s >= kEnoughBusyS) break;
   }
   const bool full = sum.full.busy_s >= kEnoughFullS || sum.full.bytes >= kEnoughFullBytes;
+  const double latest = rate(sum.full.bytes, sum.full.busy_s);
+  for (; full && window != windows_.rend(); ++window) {
+    const double before = rate(window->full.bytes, window->full.busy_s);
+    if (std::abs(before - latest) > kAgree * latest) break;
+    sum.full.add(window->full);
+  }
   const Traffic& traffic = full ? sum.full : sum.all;
   measure.goodput = rate(traffic.bytes, traffic.busy_s);
   measure.lower_bound = !full;

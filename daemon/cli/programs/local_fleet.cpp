@@ -193,12 +193,12 @@ std::string LocalFleet::node_yaml(const wire::NodeInfo& node) const {
   return fmt::format(
       "name: {0}\nsite: {6}\ncoordinator: {{address: {1}, public_key: {2}}}\n"
       "key: {0}.key\nadvertise: {7}\nstate: {0}\n"
-      "devices:\n  - {{name: {3}, threads: {4}, memory_gb: {5:.6f}}}\n{8}",
+      "devices:\n  - {{name: {3}, threads: {4}, memory_gb: {5}.{9:06}}}\n{8}",
       node.name(), quoted(address_.address), quoted(address_.public_key), quoted(device.name()),
-      device.threads(), static_cast<double>(device.memory_bytes()) / 1e9, quoted(node.site()),
-      node.host(),
+      device.threads(), device.memory_bytes() / 1'000'000'000, quoted(node.site()), node.host(),
       device.cpu_share() > 0.0 ? fmt::format("limits: {{cpu_share: {}}}\n", device.cpu_share())
-                               : "");
+                               : "",
+      device.memory_bytes() % 1'000'000'000 / 1'000);  // cut: a device has no more than it has
 }
 
 proto::Result<void> LocalFleet::write_file(const std::filesystem::path& file,

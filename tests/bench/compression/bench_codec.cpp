@@ -12,6 +12,7 @@
 #include "compression/payload_header.hpp"
 #include "compression/tensor_codec.hpp"
 #include "compression/top_k.hpp"
+#include "tests/bench/compression/bench_tensor.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -21,7 +22,6 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
-#include <random>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -42,21 +42,6 @@ double seconds(const Body& body) {
 
 double log2_choose(double n, double k) {
   return (std::lgamma(n + 1) - std::lgamma(k + 1) - std::lgamma(n - k + 1)) / std::log(2.0);
-}
-
-// "channels": one in 16 is twenty times as large in every row, as outlier channels are.
-std::vector<float> make(const std::string& kind, Shape shape) {
-  std::mt19937_64 random(1);
-  std::normal_distribution<float> normal;
-  std::vector<float> scale(shape.columns, 1.0F);
-  if (kind == "channels") {
-    for (std::size_t column = 0; column < shape.columns; column += 16) scale[column] = 20.0F;
-  }
-  std::vector<float> values(shape.elements());
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] = normal(random) * scale[i % shape.columns];
-  }
-  return values;
 }
 
 class Bench {
@@ -86,7 +71,7 @@ class Bench {
     std::string file;
     Shape shape;
     line >> kind >> shape.rows >> shape.columns >> file;
-    const std::vector<float> values = make(kind, shape);
+    const std::vector<float> values = bench_tensor(kind, shape);
     std::ofstream(file, std::ios::binary)
         .write(reinterpret_cast<const char*>(values.data()),
                static_cast<std::streamsize>(4 * values.size()));

@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <string>
 #include <vector>
 
 namespace {
@@ -33,6 +34,7 @@ struct Settings {
   double dropout = 0.1;
   int steps = 5;
   int threads = 2;
+  at::Device device{at::kCPU};
 };
 
 class Gpt2 {
@@ -49,7 +51,8 @@ class Gpt2 {
     }
     norm_weight_ = ones(c);
     norm_bias_ = make({c}, 0.0);
-    hidden_ = at::ones({s_.sequence, s_.sequence}, at::kBool).triu_(1);
+    hidden_ = at::ones({s_.sequence, s_.sequence}, at::TensorOptions(s_.device).dtype(at::kBool))
+                  .triu_(1);
   }
 
   at::Tensor loss(const at::Tensor& tokens, const at::Tensor& targets) const {
@@ -70,10 +73,10 @@ class Gpt2 {
 
  private:
   at::Tensor make(at::IntArrayRef shape, double deviation) {
-    return parameters_.emplace_back(at::randn(shape).mul_(deviation).requires_grad_());
+    return parameters_.emplace_back(at::randn(shape, s_.device).mul_(deviation).requires_grad_());
   }
   at::Tensor ones(std::int64_t size) {
-    return parameters_.emplace_back(at::ones({size}).requires_grad_());
+    return parameters_.emplace_back(at::ones({size}, s_.device).requires_grad_());
   }
 
   at::Tensor attention(const at::Tensor& x, const std::vector<at::Tensor>& p) const {
@@ -103,14 +106,16 @@ class Gpt2 {
 double step_seconds(const Gpt2& model, torch::optim::AdamW& optimizer, const Settings& s) {
   const auto start = std::chrono::steady_clock::now();
   const std::int64_t micro_batches = s.batch / s.micro_batch;
+  const auto numbers = at::TensorOptions(s.device).dtype(at::kLong);
   for (std::int64_t m = 0; m < micro_batches; ++m) {
-    const at::Tensor tokens = at::randint(0, s.vocabulary, {s.micro_batch, s.sequence}, at::kLong);
-    const at::Tensor targets = at::randint(0, s.vocabulary, {s.micro_batch, s.sequence}, at::kLong);
+    const at::Tensor tokens = at::randint(0, s.vocabulary, {s.micro_batch, s.sequence}, numbers);
+    const at::Tensor targets = at::randint(0, s.vocabulary, {s.micro_batch, s.sequence}, numbers);
     (model.loss(tokens, targets) / static_cast<double>(micro_batches)).backward();
   }
   torch::nn::utils::clip_grad_norm_(model.parameters(), 1.0);
   optimizer.step();
   optimizer.zero_grad();
+  longhaul::compnode::synchronize(s.device);
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
@@ -130,11 +135,14 @@ int main(int argc, char** argv) {
   app.add_option("--dropout", s.dropout);
   app.add_option("--steps", s.steps);
   app.add_option("--threads", s.threads);
+  std::string device = "cpu";
+  app.add_option("--device", device, "cpu or cuda:N");
   CLI11_PARSE(app, argc, argv);
   // As the worker does, so that the ratio compares the loops and not the allocators.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   longhaul::compnode::set_compute_threads(s.threads);
+  s.device = longhaul::compnode::parse_device(device);
   const Gpt2 model(s);
   torch::optim::AdamW optimizer(model.parameters(),
                                 torch::optim::AdamWOptions(6e-4).weight_decay(0.1));

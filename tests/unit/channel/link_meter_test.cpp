@@ -100,6 +100,29 @@ TEST_CASE("link_meter: a change of speed shows within a second of traffic") {
   CHECK(path.meter.measure().goodput == doctest::Approx(1e6).epsilon(0.01));
 }
 
+TEST_CASE("link_meter: a single slower window is averaged with those before, a change is not") {
+  Path path([](double t) { return t < 4.0   ? 1e6
+                                  : t < 4.9 ? 0.88e6
+                                  : t < 8.0 ? 1e6
+                                            : 0.5e6; },
+            0.02);
+  double t = 1.0;
+  for (int i = 0; i < 4; ++i) {
+    path.burst(18, 50'000, t += 1.0);
+    path.meter.end_window();
+  }
+  const double dipped = path.meter.measure().goodput;
+  CHECK(dipped > 0.95e6);
+  CHECK(dipped < 0.98e6);
+  for (int i = 0; i < 4; ++i) {
+    path.burst(18, 50'000, t = std::max(t + 1.0, path.busy_until()));
+    path.meter.end_window();
+  }
+  path.burst(18, 50'000, t = std::max(t + 1.0, path.busy_until()));
+  path.meter.end_window();
+  CHECK(path.meter.measure().goodput == doctest::Approx(0.5e6).epsilon(0.01));
+}
+
 TEST_CASE("link_meter: what a full link once carried fades where bursts no longer reach it") {
   Path path([](double t) { return t < 10.0 ? 12.5e6 : 1e6; }, 0.05);
   path.burst(100, 62'500, 20.0);

@@ -1,9 +1,23 @@
 // Dropout masks are a function of their key alone.
 #include "compnode/execution/random_mask.hpp"
+#include "compression/random.hpp"
 
 #include <doctest/doctest.h>
 
 namespace longhaul::compnode {
+
+TEST_CASE("random_mask: each element is what the formula of the device's kernel says") {
+  using compression::mix64;
+  const at::Tensor mask = random_mask({11, 22, 33, 44}, 0.25, {3, 50}, at::kCPU);
+  const std::uint64_t key = mix64(mix64(mix64(11) ^ 22) ^ 33);
+  for (std::int64_t row = 0; row < 3; ++row) {
+    const auto own = compression::hash_key(key ^ (44 + static_cast<std::uint64_t>(row)));
+    for (std::int64_t i = 0; i < 50; ++i) {
+      const bool kept = compression::hash(own, static_cast<std::uint32_t>(i)) >= 1U << 30;
+      CHECK((mask[row][i].item<std::uint8_t>() == 1) == kept);
+    }
+  }
+}
 
 TEST_CASE("random_mask: keeps the fraction that the rate leaves") {
   for (const double rate : {0.0, 0.1, 0.5, 0.9}) {
