@@ -98,6 +98,16 @@ void synchronize(const at::Device& device) {
 #endif
 }
 
+void compute_beside_others(const at::Device& device) {
+#ifdef LONGHAUL_CUDA
+  if (!device.is_cuda()) return;
+  static thread_local const auto stream = at::cuda::getStreamFromPool(true, device.index());
+  at::cuda::setCurrentCUDAStream(stream);
+#else
+  (void)device;
+#endif
+}
+
 std::string torch_version() { return TORCH_VERSION; }
 
 void set_compute_threads(int threads) {

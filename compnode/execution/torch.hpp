@@ -28,6 +28,10 @@ struct CudaDevice {
 // Blocks until the device has finished everything that it was given. Nothing to do on a CPU.
 void synchronize(const at::Device& device);
 
+// What the calling thread computes on this device from here on runs beside what other threads
+// compute there, and before it where both wait: in a stream of its own. Nothing to do on a CPU.
+void compute_beside_others(const at::Device& device);
+
 // The version of LibTorch that this program runs with, for example "1.13.1".
 [[nodiscard]] std::string torch_version();
 

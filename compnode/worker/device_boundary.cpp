@@ -6,6 +6,12 @@
 #include "compression/cuda/device_codec.hpp"
 #include "proto/assert.hpp"
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <ATen/cuda/CUDAContext.h>
+#pragma GCC diagnostic pop
+
 #include <optional>
 #include <vector>
 
@@ -33,6 +39,8 @@ auto with_device_values(const at::Tensor& tensor, Body body) {
 compression::cuda::DeviceCodec& codec_for(std::optional<compression::cuda::DeviceCodec>& codec,
                                           const at::Tensor& tensor) {
   if (!codec) codec.emplace(static_cast<int>(tensor.get_device()));
+  compression::cuda::current_stream =
+      at::cuda::getCurrentCUDAStream(static_cast<c10::DeviceIndex>(tensor.get_device())).stream();
   return *codec;
 }
 

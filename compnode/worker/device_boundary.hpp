@@ -30,7 +30,8 @@ struct BoundaryMask {
   [[nodiscard]] bool empty() const { return host.empty() && device == nullptr; }
 };
 
-// For tensors of one device; one thread at a time. Waits for what the device was given before.
+// For tensors of one device; one thread at a time. Waits for what the device was given before in
+// the thread's current stream of LibTorch; a tensor of another thread must be complete.
 // Where the device fails, std::runtime_error.
 class DeviceBoundary {
  public:

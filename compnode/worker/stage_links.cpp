@@ -213,8 +213,10 @@ void StageLinks::send_boundary(const BoundaryTensor& what, const at::Tensor& ten
   // Where it costs no wait for a device: then whoever computed it can still say how it came about.
   if (values.device().is_cpu()) refuse_not_finite(what, values);
   if (!compresses()) return encode_and_send(what, std::move(message), values);
+  synchronize(values.device());
   boost::asio::post(encoder_, [this, what, message = std::move(message), values]() mutable {
     try {
+      compute_beside_others(values.device());
       encode_and_send(what, std::move(message), values);
     } catch (...) {
       mailbox_.close(error_of(std::current_exception()));  // the executor waits there, or will

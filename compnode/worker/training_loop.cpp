@@ -208,6 +208,7 @@ void TrainingLoop::run_schedule(std::uint64_t step, double& loss_sum) {
       case proto::ActionKind::kBackwardWeight: {
         const auto start = Clock::now();
         shard_.backward_weight(action.micro_batch);
+        synchronize(stage_.device);
         weight_gradients.add(seconds_since(start));
         ++micro_batches_done_;
         break;
@@ -267,6 +268,7 @@ double TrainingLoop::forward(const Moment& moment, double& loss_sum) {
     if (!std::isfinite(loss)) throw proto::Failed(explained(not_finite_loss(moment), computed));
     loss_sum += loss;
   }
+  synchronize(stage_.device);
   const double computed_s = seconds_since(start);
   send_outputs(computed, result.outputs);
   return computed_s;
@@ -277,6 +279,7 @@ double TrainingLoop::backward_input(const Moment& moment) {
   const auto start = Clock::now();
   const auto gradients =
       shard_.backward_input(moment.micro_batch, output_gradients, 1.0 / stage_.plan.micro_batches);
+  synchronize(stage_.device);
   const double computed_s = seconds_since(start);
   try {
     links_.send_input_gradients(moment, gradients);

@@ -14,21 +14,36 @@
 
 namespace longhaul::compression::cuda {
 
-// What the calling thread does from here on is done on this device.
+// What the calling thread does from here on is done on this device. Memory that is given back there
+// stays the process's: to ask the driver for it anew would stop all streams.
 inline void use_device([[maybe_unused]] int device) {
 #if defined(LONGHAUL_CUDA_KERNELS)
   check(cudaSetDevice(device), "choosing a device");
+  static thread_local int prepared = -1;
+  if (prepared == device) return;
+  cudaMemPool_t pool = nullptr;
+  std::uint64_t all = ~std::uint64_t{0};
+  check(cudaDeviceGetDefaultMemPool(&pool, device), "finding the device's memory pool");
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all),
+        "keeping the device's memory");
+  prepared = device;
 #endif
 }
 
-// Copies between host and device wait for the kernels launched before; they throw where the device
-// fails. Spans may be empty, pointers of such are not looked at.
+#if defined(LONGHAUL_CUDA_KERNELS)
+inline void copy_in_stream(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  check(cudaMemcpyAsync(to, from, bytes, kind, current_stream), "copying from or to the device");
+  check(cudaStreamSynchronize(current_stream), "waiting for the device");
+}
+#endif
+
+// Copies between host and device wait for the kernels launched before in this stream; they throw
+// where the device fails. Spans may be empty, pointers of such are not looked at.
 template <class T>
 void download(In<T> from, std::span<T> to) {
   if (to.empty()) return;
 #if defined(LONGHAUL_CUDA_KERNELS)
-  check(cudaMemcpy(to.data(), from, to.size_bytes(), cudaMemcpyDeviceToHost),
-        "copying from the device");
+  copy_in_stream(to.data(), from, to.size_bytes(), cudaMemcpyDeviceToHost);
 #else
   from.copy_out(to.data(), to.size());
 #endif
@@ -38,8 +53,7 @@ template <class T>
 void upload(std::span<const T> from, Out<T> to) {
   if (from.empty()) return;
 #if defined(LONGHAUL_CUDA_KERNELS)
-  check(cudaMemcpy(to, from.data(), from.size_bytes(), cudaMemcpyHostToDevice),
-        "copying to the device");
+  copy_in_stream(to, from.data(), from.size_bytes(), cudaMemcpyHostToDevice);
 #else
   to.copy_in(from.data(), from.size());
 #endif
@@ -49,7 +63,7 @@ void upload(std::span<const T> from, Out<T> to) {
 inline void download_bytes(In<std::uint32_t> from, std::span<std::byte> to) {
   if (to.empty()) return;
 #if defined(LONGHAUL_CUDA_KERNELS)
-  check(cudaMemcpy(to.data(), from, to.size(), cudaMemcpyDeviceToHost), "copying from the device");
+  copy_in_stream(to.data(), from, to.size(), cudaMemcpyDeviceToHost);
 #else
   std::vector<std::uint32_t> words((to.size() + 3) / 4);
   from.copy_out(words.data(), words.size());
@@ -63,7 +77,7 @@ template <class T>
 void upload_bytes(std::span<const std::byte> from, Out<T> to) {
   if (from.empty()) return;
 #if defined(LONGHAUL_CUDA_KERNELS)
-  check(cudaMemcpy(to, from.data(), from.size(), cudaMemcpyHostToDevice), "copying to the device");
+  copy_in_stream(to, from.data(), from.size(), cudaMemcpyHostToDevice);
 #else
   std::vector<T> aligned((from.size() + sizeof(T) - 1) / sizeof(T));
   std::memcpy(aligned.data(), from.data(), from.size());
@@ -71,7 +85,8 @@ void upload_bytes(std::span<const std::byte> from, Out<T> to) {
 #endif
 }
 
-// `size` elements whose contents are indeterminate after resize(). Move-only.
+// `size` elements whose contents are indeterminate after resize(). Move-only. Given back in the
+// stream of the thread that does so: work in others with it is done by then.
 template <class T>
 class DeviceBuffer {
  public:
@@ -120,7 +135,7 @@ class DeviceBuffer {
     if (size > capacity_) {
       release();
       void* memory = nullptr;
-      check(cudaMalloc(&memory, size * sizeof(T)), "allocating on the device");
+      check(cudaMallocAsync(&memory, size * sizeof(T), current_stream), "allocating on the device");
       begin_ = static_cast<T*>(memory);
       capacity_ = size;
     }
@@ -132,7 +147,7 @@ class DeviceBuffer {
 
  private:
   void release() {
-    cudaFree(begin_);
+    if (begin_ != nullptr) cudaFreeAsync(begin_, current_stream);
     begin_ = nullptr;
     capacity_ = 0;
   }

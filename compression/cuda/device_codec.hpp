@@ -18,8 +18,8 @@ namespace longhaul::compression::cuda {
 struct DeviceMemory;
 
 // Memory on the device between calls. One thread at a time, whose current device becomes this one;
-// all work is in the default stream, and every function returns when its result is there, but for
-// decode(): later work in that stream finds it. Where the device fails, std::runtime_error.
+// all work is in the thread's current_stream, and every function returns when its result is there,
+// but for decode(): later work in that stream finds it. Where the device fails, std::runtime_error.
 class DeviceCodec {
  public:
   // `device`: CUDA's number of it.

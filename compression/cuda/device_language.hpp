@@ -52,6 +52,9 @@ inline void check(cudaError_t status, const char* what) {
   }
 }
 
+// Where the calling thread's kernels and copies go; at first the default stream.
+inline thread_local cudaStream_t current_stream = nullptr;
+
 }  // namespace longhaul::compression::cuda
 
 #define LONGHAUL_SHARED(type, name, count) __shared__ type name[count]
@@ -60,7 +63,7 @@ inline void check(cudaError_t status, const char* what) {
 namespace longhaul::compression::cuda {
 template <class... P, class... A>
 void launch(void (*kernel)(P...), dim3 grid, dim3 block, A... arguments) {
-  kernel<<<grid, block>>>(arguments...);
+  kernel<<<grid, block, 0, current_stream>>>(arguments...);
   check(cudaGetLastError(), "launching a kernel");
 }
 }  // namespace longhaul::compression::cuda

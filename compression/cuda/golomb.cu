@@ -185,6 +185,26 @@ __global__ void write_kernel(GolombWriter writer) {
 
 // A gap of a foreign group, at most kMostElements; false if the group ends before it does.
 __device__ inline bool read_gap(DeviceBitReader& reader, Golomb golomb, uint64_t& gap) {
+  const uint32_t bits = reader.peek();
+  if (bits != 0 && reader.left() >= 32) {  // nearly always, all of the code lies in these 32 bits
+    const unsigned run = static_cast<unsigned>(__ffs(bits)) - 1;
+    uint64_t rest = uint64_t{bits} >> (run + 1);
+    unsigned width = run + 1 + golomb.shift;
+    uint32_t thirds = 0;
+    if (golomb.three) {
+      const uint32_t any = static_cast<uint32_t>(rest) & 1U;
+      thirds = any == 0 ? 0 : 1 + (static_cast<uint32_t>(rest >> 1) & 1U);
+      rest >>= 1 + any;
+      width += 1 + any;
+    }
+    if (width <= 32) {
+      gap = run * divisor_of(golomb) + (uint64_t{thirds} << golomb.shift) +
+            (rest & ((uint64_t{1} << golomb.shift) - 1));
+      if (gap > kMostElements) gap = kMostElements;
+      reader.skip(width);
+      return true;
+    }
+  }
   uint32_t quotient = 0;
   if (!reader.take_unary(quotient)) return false;
   gap = quotient * divisor_of(golomb);  // below 2^19 * 2^32

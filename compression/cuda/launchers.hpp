@@ -1,6 +1,6 @@
 // The kernels' host side: what each computes, from and to memory of the device.
-// All run in the default stream and return at once; counts are below 2^31. Pointers are of the
-// device. Where a count is 0 nothing is launched and nothing written, unless it says otherwise.
+// All run in the thread's current_stream and return at once; counts are below 2^31. Pointers are of
+// the device. Where a count is 0 nothing is launched and nothing written, unless it says otherwise.
 #pragma once
 
 #include "compression/cuda/device_buffer.hpp"

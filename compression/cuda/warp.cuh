@@ -130,16 +130,21 @@ inline unsigned readers_of_warp(unsigned strings) {
   return lanes < 1 ? 1 : lanes > kWarpLanes ? kWarpLanes : lanes;
 }
 
-// Foreign bits, a word at a time; reads no word that does not hold some of them.
+// Foreign bits, a word at a time, of which the next has been asked for before it is wanted; reads
+// no word that does not hold some of them.
 class DeviceBitReader {
  public:
   // Bytes [begin, end).
   __device__ DeviceBitReader(In<std::uint32_t> words, std::uint64_t begin, std::uint64_t end)
-      : words_(words), next_(begin / 4), left_(static_cast<std::uint32_t>(8 * (end - begin))) {
+      : words_(words),
+        next_(begin / 4),
+        end_((end + 3) / 4),
+        left_(static_cast<std::uint32_t>(8 * (end - begin))) {
     if (left_ == 0) return;
     const auto skipped = static_cast<unsigned>(begin % 4 * 8);
-    window_ = words_[next_++] >> skipped;
+    window_ = words_[next_] >> skipped;
     have_ = 32 - skipped;
+    fetch();
   }
 
   // Bits that are left.
@@ -148,8 +153,9 @@ class DeviceBitReader {
   // The next 32 bits; those beyond left() are of no meaning.
   [[nodiscard]] __device__ std::uint32_t peek() {
     if (have_ < 32 && have_ < left_) {
-      window_ |= std::uint64_t{words_[next_++]} << have_;
+      window_ |= std::uint64_t{ahead_} << have_;
       have_ += 32;
+      fetch();
     }
     return static_cast<std::uint32_t>(window_);
   }
@@ -187,11 +193,17 @@ class DeviceBitReader {
   }
 
  private:
+  __device__ void fetch() {
+    if (++next_ < end_) ahead_ = words_[next_];
+  }
+
   In<std::uint32_t> words_;
-  std::uint64_t next_;
+  std::uint64_t next_;  // where ahead_ is from
+  std::uint64_t end_;
   std::uint32_t left_;
   std::uint64_t window_ = 0;
   unsigned have_ = 0;  // of window_
+  std::uint32_t ahead_ = 0;
 };
 
 }  // namespace longhaul::compression::cuda

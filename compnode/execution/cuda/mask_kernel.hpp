@@ -17,7 +17,7 @@ struct MaskTask {
   std::uint32_t threshold = 0;  // an element is dropped if its hash is below
 };
 
-// In the default stream of the calling thread's device. Where the device fails,
+// In the calling thread's current_stream, on its device. Where the device fails,
 // std::runtime_error.
 void fill_mask_on_device(const MaskTask& task);
 

@@ -1,3 +1,4 @@
+// Values in the manner of activations, without their file.
 #include "tests/bench/compression/bench_tensor.hpp"
 
 #include <cstddef>
