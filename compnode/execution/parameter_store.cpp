@@ -25,7 +25,8 @@ at::Tensor initial_value(const proto::Parameter& parameter, std::uint64_t seed) 
   at::Tensor value = at::zeros(parameter.shape, at::kFloat);
   if (parameter.initialisation == wire::Initialisation::ONES) value.fill_(1.0);
   if (parameter.initialisation == wire::Initialisation::NORMAL) {
-    const std::uint64_t key = compression::mix64(compression::mix64(seed) ^ hash_name(parameter.name));
+    const std::uint64_t key =
+        compression::mix64(compression::mix64(seed) ^ hash_name(parameter.name));
     value.normal_(0.0, parameter.standard_deviation, at::detail::createCPUGenerator(key));
   }
   return value;
