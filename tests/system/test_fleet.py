@@ -154,6 +154,7 @@ class Fleet(FleetTest):
         self.assertEqual(done.code, 2, str(done))
         self.assertEqual(len(done.err.splitlines()), 1, str(done))
         self.assertIn(str(port), done.err)
+        self.assertFalse((self.folder / "coordinator-state").exists(), "a database for nobody")
 
 
 if __name__ == "__main__":
