@@ -42,7 +42,8 @@ class RecentLeast {
 // pauses of the sender do not count. Where the predecessor's arrival decides, fragments were
 // queueing. The figure is of the link, and not a lower bound, once they did so without a pause for
 // two round trips and 64 KiB, which is when TCP's window has opened as far as the path lets it, and
-// for 0.3 s or 1 MiB in all. It is a mean over as many of the last windows as agree with the latest.
+// for 0.3 s or 1 MiB in all. It is a mean over as many of the last windows as agree with the
+// latest.
 class LinkMeter {
  public:
   struct Arrival {

@@ -1,3 +1,4 @@
+// Makes the tensor that the benches of codecs measure where none is given.
 #include "tests/bench/compression/bench_tensor.hpp"
 
 #include <cstddef>
