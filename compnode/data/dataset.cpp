@@ -4,6 +4,7 @@
 #include "compnode/data/content_hash.hpp"
 #include "compnode/data/documents.hpp"
 #include "compnode/files/mapped_file.hpp"
+#include "compnode/files/new_folders.hpp"
 #include "compnode/data/token_cache.hpp"
 #include "compnode/data/token_stream.hpp"
 #include "compnode/data/tokenizer.hpp"
@@ -13,6 +14,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 namespace longhaul::compnode {
@@ -94,6 +97,35 @@ proto::Result<TokenStream> open_text(const wire::DataSource& source,
   return cached_tokens(source, *tokenizer, options.progress);
 }
 
+// The token cache, if it was not there before: a source that is refused leaves none.
+class NewCache {
+ public:
+  explicit NewCache(std::filesystem::path folder) : folder_(std::move(folder)) {
+    std::error_code ignored;
+    is_new_ = !std::filesystem::exists(folder_, ignored);
+    folders_.expect(folder_);
+  }
+
+  void take_back() const {
+    std::error_code error;
+    if (is_new_) {
+      std::filesystem::directory_iterator entry(folder_, error);
+      for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+        const auto& file = entry->path();
+        if (file.extension() != ".tokens" && file.extension() != ".lock") continue;
+        std::error_code ignored;
+        std::filesystem::remove(file, ignored);
+      }
+    }
+    folders_.remove_empty();
+  }
+
+ private:
+  std::filesystem::path folder_;
+  bool is_new_ = false;
+  NewFolders folders_;
+};
+
 }  // namespace
 
 proto::Result<void> TokenDataset::check(const wire::DataSource& source,
@@ -115,6 +147,14 @@ proto::Result<void> TokenDataset::check(const wire::DataSource& source,
 
 proto::Result<TokenDataset> TokenDataset::open(const wire::DataSource& source, Options options) {
   LONGHAUL_ASSERT(options.vocabulary_size > 0);
+  const NewCache cache(source.cache());
+  auto opened = open_checked(source, options);
+  if (!opened) cache.take_back();
+  return opened;
+}
+
+proto::Result<TokenDataset> TokenDataset::open_checked(const wire::DataSource& source,
+                                                       const Options& options) {
   const auto kind = check_files(source);
   if (!kind) return kind.error();
   auto stream = *kind == SourceKind::kTokens ? open_token_files(source, options.vocabulary_size)

@@ -39,7 +39,8 @@ class TokenDataset {
 
   // Tokenises if the cache has no finished file yet; processes that race for it wait for the first.
   // Errors: kConfiguration for whatever the user can mend (a missing file, a bad record as
-  // file:line, a vocabulary that does not fit, too little data), kResource for disk and memory.
+  // file:line, a vocabulary that does not fit, too little data), kResource for disk and memory. An
+  // error leaves no cache folder behind that was not there before.
   [[nodiscard]] static proto::Result<TokenDataset> open(const wire::DataSource& source,
                                                         Options options);
 
@@ -69,6 +70,8 @@ class TokenDataset {
   [[nodiscard]] std::uint64_t index_in_text(Split split, std::uint64_t place) const;
 
  private:
+  [[nodiscard]] static proto::Result<TokenDataset> open_checked(const wire::DataSource& source,
+                                                                const Options& options);
   TokenDataset(std::shared_ptr<const TokenStream> stream, Holdout holdout,
                std::int64_t vocabulary_size);
 

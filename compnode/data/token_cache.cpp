@@ -176,6 +176,19 @@ proto::Result<void> write_tokens(const std::vector<Source>& sources, const Token
   return {};
 }
 
+// By who holds the lock.
+proto::Result<void> make_tokens(const fs::path& path, unsigned token_bits,
+                                const std::function<proto::Result<void>(TokenFile&)>& write) {
+  // What writers left that died; whoever lives holds a lock on its own.
+  if (auto cleared = remove_stale_partials(path.parent_path()); !cleared) return cleared;
+  auto created = AtomicFile::create(path);
+  if (!created) return created.error();
+  TokenFile file(std::move(*created), token_bits);
+  if (auto written = file.begin(); !written) return written;
+  if (auto written = write(file); !written) return written;
+  return file.commit();
+}
+
 }  // namespace
 
 proto::Result<TokenStream> cached_tokens(const wire::DataSource& source, const Tokenizer& tokenizer,
@@ -196,21 +209,19 @@ proto::Result<TokenStream> cached_tokens(const wire::DataSource& source, const T
           proto::ErrorKind::kResource,
           fmt::format("{}: the token cache cannot be made: {}", folder.string(), error.message())};
     }
-    const auto lock = FileLock::wait_for(folder / (key + ".lock"));
+    const fs::path lock_file = folder / (key + ".lock");
+    const auto lock = FileLock::wait_for(lock_file);
     if (!lock) return lock.error();
     finished = open_finished(path, token_bits);  // by another process, while this one waited
     if (!finished) {
-      // What writers left that died; whoever lives holds a lock on its own.
-      if (auto cleared = remove_stale_partials(folder); !cleared) return cleared.error();
-      auto created = AtomicFile::create(path);
-      if (!created) return created.error();
-      TokenFile file(std::move(*created), token_bits);
-      if (auto written = file.begin(); !written) return written.error();
-      if (auto written = write_tokens(*sources, tokenizer, source.text_field(), file, progress);
-          !written) {
-        return written.error();
+      const auto made = make_tokens(path, token_bits, [&](TokenFile& file) {
+        return write_tokens(*sources, tokenizer, source.text_field(), file, progress);
+      });
+      if (!made) {
+        // Who waits for the lock, or locks a new file, comes to the same error.
+        fs::remove(lock_file, error);
+        return made.error();
       }
-      if (auto written = file.commit(); !written) return written.error();
       finished = open_finished(path, token_bits);
     }
   }

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 namespace longhaul::compnode {
@@ -68,36 +67,37 @@ void TrainingLoop::diagnose(std::uint64_t step, const std::vector<double>& norms
     const auto theirs = links_.receive_numbers(end, StageIndex{s}, 2);
     if (theirs[0] != kNothing && (first[0] == kNothing || theirs < first)) first = theirs;
   }
+  // All know the same now and say the same: one that only left would be a lost neighbour to who has
+  // not read the others' numbers yet, and the job would end by whose word comes first.
   std::string what = "the loss";
   std::string where;
-  StageIndex owner{0};  // tells; the others only leave
   if (first[0] != kNothing) {
     const proto::OperatorIndex index{static_cast<std::uint32_t>(first[1])};
-    const auto& op = stage_.graph.operators[index.value];
-    owner = stage_.plan.stage_of(index);
-    where =
-        fmt::format("the first operator to produce it is '{}', in micro-batch {}", op.id, first[0]);
+    where = fmt::format("the first operator to produce it is '{}' of stage {}, in micro-batch {}",
+                        stage_.graph.operators[index.value].id, stage_.plan.stage_of(index).value,
+                        first[0]);
   } else {
-    const auto bad =
-        std::find_if(norms.begin(), norms.end(), [](double n) { return !std::isfinite(n); });
     what = "a gradient";
-    if (bad != norms.end()) {
-      owner = owner_of(proto::ParameterIndex{static_cast<std::uint32_t>(bad - norms.begin())});
-    }
-    where = bad == norms.end()
-                ? "the sum of the gradient norms overflowed"
-                : fmt::format(
-                      "the forward pass was finite, the gradient of '{}' is not",
-                      stage_.graph.parameters[static_cast<std::size_t>(bad - norms.begin())].name);
-  }
-  if (owner != stage_.stage) {
-    throw proto::Failed(
-        {proto::ErrorKind::kLost, fmt::format("step {}: {} became NaN or infinite on stage {}",
-                                              step + 1, what, owner.value)});
+    where = bad_gradient(norms);
   }
   throw proto::Failed(
       {proto::ErrorKind::kNumeric, fmt::format("step {}: {} became NaN or infinite; {}; {}",
                                                step + 1, what, where, numeric_advice(step))});
+}
+
+// The backward pass goes from the last operator to the first: so does who can be the cause.
+std::string TrainingLoop::bad_gradient(const std::vector<double>& norms) const {
+  for (auto op = stage_.graph.operators.rbegin(); op != stage_.graph.operators.rend(); ++op) {
+    for (const proto::ParameterIndex parameter : op->parameters) {
+      if (std::isfinite(norms[parameter.value])) continue;
+      const auto index = *stage_.graph.find_operator(op->id);
+      return fmt::format(
+          "the forward pass was finite, the gradient of '{}' is not; the first operator to produce "
+          "it, in the backward pass, is '{}' of stage {}",
+          stage_.graph.parameters[parameter.value].name, op->id, stage_.plan.stage_of(index).value);
+    }
+  }
+  return "each gradient is finite, the sum of their squares is not";
 }
 
 }  // namespace longhaul::compnode

@@ -5,6 +5,7 @@
 #include "compnode/files/checkpoint_store.hpp"
 #include "compnode/files/model_export.hpp"
 #include "compnode/files/model_weights.hpp"
+#include "compnode/files/new_folders.hpp"
 #include "compnode/links/link_control.hpp"
 #include "compnode/worker/resume_notes.hpp"
 #include "proto/compression_setting.hpp"
@@ -177,21 +178,29 @@ Preflight preflight(const wire::SubmitJob& submission) {
   if (!note(shapes)) return findings;
   if (!job.model().from().empty()) note(ModelWeights::open(job.model().from(), *graph));
   if (const auto vocabulary = vocabulary_size(*graph, *shapes); note(vocabulary)) {
-    // What passes is tokenised now, into the cache: the rest of what can be wrong shows there.
-    if (note(TokenDataset::check(job.data(), *vocabulary))) {
-      note(TokenDataset::open(job.data(), {.vocabulary_size = *vocabulary, .progress = {}}));
-    }
+    note(TokenDataset::check(job.data(), *vocabulary));
   }
   note(check_checkpoint_folder(job));
   if (!job.resume().empty()) {
     const auto found = open_latest(job.resume(), *graph);
     if (note(found)) findings.notes = resume_notes(*found, job);
   }
+  NewFolders outputs;  // whether they can be written is tried, and nothing stays
+  if (!job.export_directory().empty()) {
+    outputs.expect(std::filesystem::path(job.export_directory()).parent_path());
+  }
+  if (job.checkpoint().every() > 0) outputs.expect(job.checkpoint().directory());
   if (!job.export_directory().empty() && note(check_export_folder(job.export_directory()))) {
     note(AtomicFolder::create(job.export_directory()));
   }
   if (job.checkpoint().every() > 0) {
     note(AtomicFolder::create(std::filesystem::path(job.checkpoint().directory()) / "writable"));
+  }
+  outputs.remove_empty();
+  // What passes is tokenised now, into the cache: the rest of what can be wrong shows there.
+  if (errors.empty()) {
+    note(TokenDataset::open(
+        job.data(), {.vocabulary_size = *vocabulary_size(*graph, *shapes), .progress = {}}));
   }
   return findings;
 }

@@ -63,6 +63,8 @@ class TrainingLoop {
 
   [[nodiscard]] StepEnd agree(std::uint64_t step, double loss_sum);
   [[noreturn]] void diagnose(std::uint64_t step, const std::vector<double>& norms);
+  // Where the backward pass first went wrong, by the parameters' squared gradient norms.
+  [[nodiscard]] std::string bad_gradient(const std::vector<double>& norms) const;
   // Mean over the held-out sequences, on the last stage; elsewhere meaningless.
   double holdout_loss(std::uint64_t steps_done, wire::TensorHeader::Phase phase);
   void evaluate(std::uint64_t steps_done);

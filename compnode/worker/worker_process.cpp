@@ -17,6 +17,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <deque>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -49,6 +50,7 @@ class WorkerProcess {
   void begin(const wire::Begin& begin);
   void on_linked(StageIndex peer);
   void train();
+  std::optional<std::string> next_export_request();  // device thread
   void on_tensor(wire::TensorHeader header, proto::Payload payload);
   void on_link_error(StageIndex peer, const Error& error);
   void lose(StageIndex peer, const Error& error);
@@ -71,7 +73,7 @@ class WorkerProcess {
   std::unique_ptr<StageLinks> links_;
   std::set<StageIndex> unlinked_;
   std::mutex export_mutex_;
-  std::optional<std::string> export_request_;
+  std::deque<std::string> export_requests_;  // in the order in which they came
   bool assigned_ = false;
   bool begun_ = false;
   bool over_ = false;  // finished or failed: later errors are consequences
@@ -122,7 +124,7 @@ void WorkerProcess::on_control(wire::Envelope envelope) {
   if (command.has_stop()) leave(0);
   if (command.has_export_()) {
     const std::lock_guard lock(export_mutex_);
-    export_request_ = command.export_().directory();
+    export_requests_.push_back(command.export_().directory());
   }
 }
 
@@ -240,17 +242,22 @@ void WorkerProcess::train() {
                                send_event(std::move(event));
                              });
                            },
-                       .export_request =
-                           [this] {
-                             const std::lock_guard lock(export_mutex_);
-                             return std::exchange(export_request_, std::nullopt);
-                           }});
+                       .export_request = [this] { return next_export_request(); }});
     loop.run();
     boost::asio::post(loop_, [this] {
       // The others' last words are here, but ours may not be there yet.
       channel_->when_acknowledged(kFarewellPatience, [this] { leave(0); });
     });
   });
+}
+
+// Of one step. A second one waits for the next step: whoever asked for it waits too.
+std::optional<std::string> WorkerProcess::next_export_request() {
+  const std::lock_guard lock(export_mutex_);
+  if (export_requests_.empty()) return std::nullopt;
+  auto request = std::move(export_requests_.front());
+  export_requests_.pop_front();
+  return request;
 }
 
 void WorkerProcess::on_tensor(wire::TensorHeader header, proto::Payload payload) {

@@ -10,6 +10,7 @@
 #include "proto/assert.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
@@ -17,8 +18,11 @@
 namespace longhaul::daemon {
 namespace {
 
+// A graph is no YAML file with a table of keys: it has the keys of graph.proto.
 constexpr std::array kKinds{FileKind::kJob,    FileKind::kCoordinator, FileKind::kNode,
-                            FileKind::kClient, FileKind::kFleet,       FileKind::kProfile};
+                            FileKind::kClient, FileKind::kFleet,       FileKind::kProfile,
+                            FileKind::kGraph};
+constexpr std::size_t kTables = kKinds.size() - 1;
 
 const MappingDescription& description(FileKind kind) {
   switch (kind) {
@@ -34,13 +38,24 @@ const MappingDescription& description(FileKind kind) {
       return fleet_table();
     case FileKind::kProfile:
       return profile_table();
+    case FileKind::kGraph:
+      break;
   }
   LONGHAUL_ASSERT(false);
+}
+
+// No other kind of file has operators.
+bool is_graph(const std::filesystem::path& file) {
+  const auto text = read_text(file, kMaxGraphBytes);
+  if (!text) return false;
+  const auto document = nlohmann::json::parse(*text, nullptr, false);
+  return document.is_object() && document.contains("operators");
 }
 
 // The kind that knows the most of the file's keys; of kinds alike, the one with the fewest keys
 // that the file lacks, since every client's key is a node's too.
 Checked<FileKind> detect_kind(const std::filesystem::path& file) {
+  if (is_graph(file)) return FileKind::kGraph;
   const auto text = read_text(file, kMaxYamlBytes);
   if (!text) return text.error();
   const auto root = parse_yaml(*text, file.string());
@@ -50,8 +65,8 @@ Checked<FileKind> detect_kind(const std::filesystem::path& file) {
     std::size_t lacking = 0;
     FileKind kind{};
   };
-  std::array<Score, kKinds.size()> scores;
-  std::transform(kKinds.begin(), kKinds.end(), scores.begin(), [&](FileKind kind) {
+  std::array<Score, kTables> scores;
+  std::transform(kKinds.begin(), kKinds.begin() + kTables, scores.begin(), [&](FileKind kind) {
     const auto& keys = description(kind).keys;
     const auto in_file = [&](const KeyDescription& key) {
       return std::any_of(root->members.begin(), root->members.end(),
@@ -69,7 +84,7 @@ Checked<FileKind> detect_kind(const std::filesystem::path& file) {
       {{file.string(),
         {},
         "its keys do not tell what kind of file it is; give --kind job, coordinator, "
-        "node, client, fleet or profile"}}};
+        "node, client, fleet, profile or graph"}}};
 }
 
 template <class T>
@@ -83,6 +98,12 @@ Diagnostics check_job_file(const std::filesystem::path& file) {
   const auto graph = build_graph(*job);
   if (graph) return {};
   return {{{file.string(), {}, graph.error().message}}};
+}
+
+Diagnostics check_graph_file(const std::filesystem::path& file) {
+  const auto checked = check_graph(file);
+  if (checked) return {};
+  return {{{file.string(), {}, checked.error().message}}};
 }
 
 }  // namespace
@@ -101,6 +122,8 @@ std::string_view file_kind_name(FileKind kind) {
       return "fleet";
     case FileKind::kProfile:
       return "profile";
+    case FileKind::kGraph:
+      return "graph";
   }
   LONGHAUL_ASSERT(false);
 }
@@ -137,6 +160,9 @@ Checked<FileKind> check_file(const std::filesystem::path& file, std::optional<Fi
       break;
     case FileKind::kProfile:
       errors = errors_of(load_profile(file));
+      break;
+    case FileKind::kGraph:
+      errors = check_graph_file(file);
       break;
   }
   if (!errors.items.empty()) return errors;

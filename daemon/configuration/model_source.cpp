@@ -12,7 +12,6 @@ namespace longhaul::daemon {
 namespace {
 
 constexpr std::size_t kMaxConfigBytes = 1u << 20;
-constexpr std::size_t kMaxGraphBytes = 64u << 20;
 // Enough that their weights do not stay in a cache, as those of a stage do not.
 constexpr std::uint32_t kMostProfileLayers = 8;
 
@@ -54,11 +53,10 @@ std::string model_file(const wire::ModelSource& model) {
 }
 
 // What every process behind this one checks too; here the user still hears which file it was.
-proto::Result<void> check(const wire::Graph& message, const wire::Job& job) {
+proto::Result<void> check(const wire::Graph& message, proto::ShapeBinding binding) {
   const auto graph = proto::Graph::from_wire(message);
   if (!graph) return graph.error();
-  const auto shapes = proto::infer_shapes(
-      *graph, {.batch = job.training().micro_batch(), .sequence = job.data().sequence_length()});
+  const auto shapes = proto::infer_shapes(*graph, binding);
   if (!shapes) return shapes.error();
   return {};
 }
@@ -71,13 +69,23 @@ proto::Result<wire::Graph> build(const wire::Job& job, std::optional<std::uint32
   auto graph =
       job.model().has_graph() ? from_graph_file(file, job) : from_config(file, job, layers);
   if (!graph) return proto::with_context(file, graph.error());
-  if (const auto checked = check(*graph, job); !checked) {
+  const proto::ShapeBinding binding{.batch = job.training().micro_batch(),
+                                    .sequence = job.data().sequence_length()};
+  if (const auto checked = check(*graph, binding); !checked) {
     return proto::with_context(file, checked.error());
   }
   return graph;
 }
 
 }  // namespace
+
+proto::Result<void> check_graph(const std::filesystem::path& file) {
+  const auto text = read_file(file.string(), kMaxGraphBytes);
+  if (!text) return text.error();
+  const auto graph = proto::parse_graph_json(*text, 0.0);
+  if (!graph) return graph.error();
+  return check(*graph, {.batch = 2, .sequence = 1});
+}
 
 proto::Result<wire::Graph> build_graph(const wire::Job& job) { return build(job, std::nullopt); }
 

@@ -102,15 +102,15 @@ class Coordinator {
   [[nodiscard]] FleetKnowledge knowledge_for(const Waiting& submission) const;
   void on_show_job(const proto::ControlPeer& from, std::uint64_t request,
                    const std::string& job_id);
-  void on_show_node(const proto::ControlPeer& from, std::uint64_t request,
-                    const std::string& name);
+  void on_show_node(const proto::ControlPeer& from, std::uint64_t request, const std::string& name);
   void on_watch(const proto::ControlPeer& from, std::uint64_t request, const wire::WatchJob& watch);
   void on_cancel(const proto::ControlPeer& from, std::uint64_t request, const std::string& job_id);
   void on_export(const proto::ControlPeer& from, std::uint64_t request, const wire::ExportJob& ask);
   void lose_node(const std::string& name, const std::string& reason);
 
   [[nodiscard]] Job* find_job(const std::string& job_id);
-  [[nodiscard]] wire::NodeStatus node_status(const Node& node) const;
+  [[nodiscard]] wire::NodeStatus node_status(const Node& node) const;   // as stored
+  [[nodiscard]] wire::NodeStatus shown_status(const Node& node) const;  // as told to operators
   [[nodiscard]] wire::JobList job_list() const;
   [[nodiscard]] wire::NodeList node_list() const;
 
@@ -138,8 +138,8 @@ class Coordinator {
   std::map<std::string, scheduler::DeviceProfile> profiles_;
   std::map<std::string, Measurement> measurements_;
   TimePoint last_tick_;
-  Transition transition_;              // of the message or tick that is being handled
-  std::deque<Outgoing> outgoing_;      // what to send once that is stored
+  Transition transition_;          // of the message or tick that is being handled
+  std::deque<Outgoing> outgoing_;  // what to send once that is stored
 };
 
 }  // namespace longhaul::daemon

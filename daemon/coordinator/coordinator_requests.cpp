@@ -62,12 +62,12 @@ void Coordinator::on_show_node(const proto::ControlPeer& from, std::uint64_t req
   const Node* node = nodes_.find(name);
   if (node == nullptr) {
     refuse(from, request,
-           proto::configuration_error(fmt::format("there is no node {}: see `longhaul node list`",
-                                                  proto::quoted(name))));
+           proto::configuration_error(
+               fmt::format("there is no node {}: see `longhaul node list`", proto::quoted(name))));
     return;
   }
   wire::Envelope answer;
-  *answer.mutable_node_status() = node_status(*node);
+  *answer.mutable_node_status() = shown_status(*node);
   reply(from, request, std::move(answer));
 }
 
@@ -141,6 +141,13 @@ wire::NodeStatus Coordinator::node_status(const Node& node) const {
   return status;
 }
 
+// A node that is ready takes no job for now, where there is a reason.
+wire::NodeStatus Coordinator::shown_status(const Node& node) const {
+  wire::NodeStatus status = node_status(node);
+  if (node.present && node.measuring) status.set_reason("measures a model");
+  return status;
+}
+
 wire::JobList Coordinator::job_list() const {
   std::vector<const Job*> oldest_first;
   for (const auto& [id, job] : jobs_) oldest_first.push_back(&job);
@@ -153,7 +160,7 @@ wire::JobList Coordinator::job_list() const {
 
 wire::NodeList Coordinator::node_list() const {
   wire::NodeList list;
-  for (const auto& [name, node] : nodes_.all()) *list.add_nodes() = node_status(node);
+  for (const auto& [name, node] : nodes_.all()) *list.add_nodes() = shown_status(node);
   return list;
 }
 

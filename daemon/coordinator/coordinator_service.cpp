@@ -46,15 +46,8 @@ proto::Result<std::unique_ptr<CoordinatorService>> CoordinatorService::open(
 
 proto::Result<void> CoordinatorService::start(zmq::context_t& context,
                                               boost::asio::io_context& loop) {
-  auto store = SqliteStore::open(options_.state / "coordinator.sqlite");
-  if (!store) return store.error();
-  store_ = std::move(*store);
-  auto state = store_->load();
-  if (!state) return state.error();
-  Network& network = *this;
-  Store& logged = *this;
-  coordinator_ = std::make_unique<Coordinator>(options_.coordinator, clock_, network, logged,
-                                               std::move(*state));
+  // The port first: one that is taken leaves no file behind. No message is read before the loop
+  // runs.
   auto server = proto::ControlServer::open(
       context, loop,
       {.bind = options_.listen,
@@ -66,6 +59,15 @@ proto::Result<void> CoordinatorService::start(zmq::context_t& context,
            }});
   if (!server) return server.error();
   server_ = std::move(*server);
+  auto store = SqliteStore::open(options_.state / "coordinator.sqlite");
+  if (!store) return store.error();
+  store_ = std::move(*store);
+  auto state = store_->load();
+  if (!state) return state.error();
+  Network& network = *this;
+  Store& logged = *this;
+  coordinator_ = std::make_unique<Coordinator>(options_.coordinator, clock_, network, logged,
+                                               std::move(*state));
   tick();
   return {};
 }

@@ -24,14 +24,23 @@ namespace {
 
 using proto::Result;
 
+constexpr std::size_t kMostNamed = 16;
+
+// `where` names the node.
+Result<void> check_known(const PlanningRequest& request, const std::string& where,
+                         const std::string& name) {
+  if (std::ranges::find(request.known_nodes, name) != request.known_nodes.end()) return {};
+  const std::vector<std::string_view> known(request.known_nodes.begin(), request.known_nodes.end());
+  std::string all = fmt::format("{}", fmt::join(known | std::views::take(kMostNamed), ", "));
+  if (known.size() > kMostNamed) all += fmt::format(" and {} more", known.size() - kMostNamed);
+  return proto::configuration_error(fmt::format("{}: there is no node {}; known: {}{}", where,
+                                                proto::quoted(name), all.empty() ? "none" : all,
+                                                proto::did_you_mean(name, known)));
+}
+
 Result<void> check_data_nodes(const PlanningRequest& request) {
   for (const auto& name : request.submission.job().data().nodes()) {
-    if (std::ranges::find(request.known_nodes, name) != request.known_nodes.end()) continue;
-    const std::vector<std::string_view> known(request.known_nodes.begin(),
-                                              request.known_nodes.end());
-    return proto::configuration_error(fmt::format("data.nodes: {} is no node of this fleet{}",
-                                                  proto::quoted(name),
-                                                  proto::did_you_mean(name, known)));
+    if (auto known = check_known(request, "data.nodes", name); !known) return known;
   }
   return {};
 }
@@ -96,6 +105,9 @@ Result<proto::Plan> given_plan(const PlanningRequest& request, const wire::Plan&
     proto::Stage& stage = plan->stages[s];
     const auto node = std::ranges::find(request.free_nodes, stage.node, &wire::NodeInfo::name);
     if (node == request.free_nodes.end()) {
+      if (auto known = check_known(request, fmt::format("plan: stage {}", s), stage.node); !known) {
+        return known.error();
+      }
       return proto::Error{proto::ErrorKind::kResource,
                           fmt::format("plan: stage {} is on node {}, which is not free; plan anew, "
                                       "or wait",

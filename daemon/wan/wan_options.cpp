@@ -43,7 +43,7 @@ std::vector<std::string> to_arguments(const WanOptions& options) {
                                  fmt::format("{}", options.scale.bandwidth),
                                  "--delay-scale",
                                  fmt::format("{}", options.scale.delay),
-                                 "--seed",
+                                 "--wan-seed",
                                  fmt::format("{}", options.seed)};
   if (!options.trace.empty()) {
     words.insert(words.end(), {"--trace", std::filesystem::absolute(options.trace).string()});

@@ -4,7 +4,7 @@ import json
 import struct
 import unittest
 
-from longhaul import SystemTest
+from longhaul import ROOT, SystemTest
 
 
 class BadInput(SystemTest):
@@ -14,7 +14,7 @@ class BadInput(SystemTest):
             self.write_job(job)
         else:
             (self.folder / "job.yaml").write_text(job)
-        before = self.files(".")
+        before, paths = self.files("."), self.paths()
         done = self.call("run", "job.yaml", *options)
         self.assertEqual(done.code, 2, str(done))
         self.assertEqual(len(done.err.splitlines()), lines, str(done))
@@ -23,7 +23,11 @@ class BadInput(SystemTest):
         self.assert_nothing_left()
         self.assertEqual(before, {name: content for name, content in self.files(".").items()
                                   if name in before}, "files of the user's changed")
+        self.assertEqual(self.paths(), paths, "files or folders were left behind")
         return done
+
+    def paths(self):
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
 
     def weights(self, header, payload=b""):
         """A Hugging Face folder whose safetensors file has this header."""
@@ -210,6 +214,34 @@ class BadInput(SystemTest):
     def test_a_last_stage_that_overflows_names_its_operator(self):
         self.refused(self.overflowing_job(1e30, 0.1, 1e30), "stage 1", "step 1, micro-batch 0: the loss became NaN",
                      "the first operator to produce it is 'logits'")
+
+    def test_a_gradient_alone_that_overflows_ends_the_job_as_numbers(self):
+        """The forward is finite on every stage, and so is what crosses links."""
+        job = self.overflowing_job(1e15, 1e-35, 1e30)
+        self.refused(job, "step 1: a gradient became NaN or infinite", "the gradient of 'mixed' is not",
+                     "the first operator to produce it, in the backward pass, is 'mid' of stage ",
+                     options=("--nodes", "4"))
+
+    def test_a_refused_job_leaves_no_files(self):
+        job = self.job() | {"checkpoint": {"every": 5, "directory": "out/checkpoints"}, "export": "new/model"}
+        inputs = ROOT / "build/inputs"
+        job["model"] = {"config": self.write_config(vocab_size=50257)}
+        (self.folder / "text.txt").write_text("too little")
+        job["data"] |= {"train": ["text.txt"], "tokenizer": str(inputs / "gpt2")}
+        options = ("--nodes", "2", "--log", "fleet.log")
+        self.refused(job, "sequence", options=options)
+        (self.folder / "text.txt").write_text("some words of text " * 2000)
+        (self.folder / "new/model").mkdir(parents=True)
+        (self.folder / "new/model/mine").write_text("")
+        self.refused(job, "new/model", options=options)
+        (self.folder / "text.jsonl").write_text('{"text": "words"}\n{"text": 7}\n')
+        job["data"]["train"] = ["text.jsonl"]
+        self.refused({key: value for key, value in job.items() if key != "export"}, "text.jsonl:2", options=options)
+
+    def test_an_option_of_another_command_is_named(self):
+        done = self.call("run", self.write_job(self.job()), "--nodes", 2, "--seed", 4)
+        self.assertEqual((done.code, len(done.err.splitlines())), (2, 1), str(done))
+        self.assertIn("there is no option '--seed'", done.err)
 
     def test_usage(self):
         for arguments in (("run",), ("run", "job.yaml", "--nodes", "0"), ("fly",),

@@ -19,6 +19,14 @@ class Commands(SystemTest):
         for kind in ("coordinator", "node", "client"):
             answer = self.ask("config", "check", ROOT / f"deploy/examples/site/{kind}.yaml")
             self.assertEqual(answer["kind"], kind)
+        graph = json.loads((ROOT / "deploy/examples/gated_convolution/graph.json").read_text())
+        (self.folder / "graph.json").write_text(json.dumps(graph))
+        self.assertEqual(self.ask("config", "check", "graph.json")["kind"], "graph")
+        graph["operators"][0]["kind"] = "embeding"
+        (self.folder / "graph.json").write_text(json.dumps(graph))
+        done = self.call("config", "check", "graph.json")
+        self.assertEqual((done.code, len(done.err.splitlines())), (2, 1), str(done))
+        self.assertIn("embeding", done.err)
         (self.folder / "bad.yaml").write_text("listen: 7\npears: []\n")
         done = self.call("config", "check", "bad.yaml", "--kind", "coordinator")
         self.assertEqual(done.code, 2)

@@ -45,7 +45,15 @@ class Fleet(FleetTest):
 
     def test_a_job_is_planned_with_profiles_and_shows_prediction_beside_actual(self):
         coordinator, nodes = self.start_fleet()
-        name = self.submit(self.job(steps=30), "--nodes", 2, planner="auto")
+        job = self.job(steps=30)
+        said = self.call("--config", "client.yaml", "job", "submit", self.write_job(job), "--nodes", 2)
+        self.assertEqual(said.code, 0, str(said))
+        self.assertRegex(said.out, r"^submitted as job-\d+ on node-[01], node-[01], planned by auto$")
+        self.assertRegex(said.err, r"^longhaul: waits to be planned: node-\d measures a model, [^\n]*\n$")
+        self.assertEqual(self.watch("job-1").finish().code, 0)
+        (submitted,) = self.ask("job", "submit", self.write_job(job), "--nodes", 2)
+        self.assertEqual((sorted(submitted["nodes"]), submitted["planner"]), (["node-0", "node-1"], "auto"))
+        name = submitted["job"]
         self.assertEqual(self.watch(name).finish().code, 0)
         (shown,) = self.ask("job", "show", name)
         self.assertEqual((shown["planner"], len(shown["stages"])), ("auto", 2), shown["log"])
@@ -68,15 +76,24 @@ class Fleet(FleetTest):
         coordinator, nodes = self.start_fleet()
         name = self.submit(self.job(steps=100000))
         watching = self.watch(name, until_step=3)
-        self.ask("job", "export", name, "halfway")
-        while json.loads(watching.line())["event"] != "exported":
-            pass
+        for _ in range(2):  # the second time the folder of the first is replaced
+            (exported,) = self.ask("job", "export", name, "halfway")
+            self.assertEqual((exported["event"], exported["path"]), ("exported", str(self.folder / "halfway")))
         self.assertIn("model.safetensors", self.files("halfway"))
+        (self.folder / "mine").mkdir()
+        (self.folder / "mine/file").write_text("")
+        done = self.call("--config", "client.yaml", "job", "export", name, "mine")
+        self.assertEqual((done.code, len(done.err.splitlines())), (1, 1), str(done))
+        self.assertRegex(done.err, f"{name}: .*/mine was not written: .*'file'")
         self.ask("job", "cancel", name)
+        (listed,) = self.ask("node", "list")
+        self.assertEqual([node["state"] for node in listed["nodes"]], ["ready"] * self.NODES)
         self.assertEqual(watching.finish().code, 1)
         (shown,) = self.ask("job", "show", name)
         self.assertEqual(shown["state"], "cancelled")
-        self.ask("node", "list", "--ready", self.NODES)  # the nodes are free again
+        done = self.call("--config", "client.yaml", "job", "export", name, "late")
+        self.assertEqual(done.code, 2, str(done))
+        self.assertIn("does not train now", done.err)
         self.stop([*nodes, coordinator])
 
     def test_a_node_that_dies_fails_the_job_and_frees_the_others(self):
@@ -137,6 +154,7 @@ class Fleet(FleetTest):
         self.assertEqual(done.code, 2, str(done))
         self.assertEqual(len(done.err.splitlines()), 1, str(done))
         self.assertIn(str(port), done.err)
+        self.assertFalse((self.folder / "coordinator-state").exists(), "a database for nobody")
 
 
 if __name__ == "__main__":

@@ -73,17 +73,15 @@ void add_config_commands(CommandLine& line) {
       ->required()
       ->type_name("FILE");
   check_command->add_option("--kind", options->kind, "what they are [what their keys say]")
-      ->check(CLI::IsMember({"job", "coordinator", "node", "client"}));
+      ->check(CLI::IsMember({"job", "coordinator", "node", "client", "fleet", "profile", "graph"}));
   add_json_option(*check_command, options->json);
-  check_command->callback([&line, options] {
-    line.action = [options] { return check(*options); };
-  });
+  check_command->callback(
+      [&line, options] { line.action = [options] { return check(*options); }; });
 
   auto* reference_command = config->add_subcommand("reference", "every key of every kind of file");
   add_json_option(*reference_command, options->json);
-  reference_command->callback([&line, options] {
-    line.action = [options] { return reference(*options); };
-  });
+  reference_command->callback(
+      [&line, options] { line.action = [options] { return reference(*options); }; });
 }
 
 }  // namespace longhaul::daemon

@@ -2,13 +2,12 @@
 #include "daemon/cli/programs/commands.hpp"
 #include "daemon/cli/programs/coordinator_client.hpp"
 #include "daemon/cli/programs/exit_code.hpp"
+#include "daemon/cli/programs/job_orders.hpp"
 #include "daemon/cli/programs/submission.hpp"
 #include "daemon/cli/programs/watch.hpp"
 #include "daemon/cli/tables.hpp"
 #include "daemon/cli/why.hpp"
 #include "daemon/host/clock.hpp"
-
-#include <nlohmann/json.hpp>
 
 #include <iostream>
 #include <memory>
@@ -17,10 +16,6 @@
 namespace longhaul::daemon {
 
 namespace {
-
-constexpr Patience kWhilePlanning{.deadline = std::chrono::milliseconds(60'000)};
-// The coordinator plans without profiles when they take too long.
-constexpr Patience kWhileMeasuring{.deadline = std::chrono::milliseconds(400'000)};
 
 struct JobOptions {
   SubmissionOptions submission;
@@ -45,18 +40,11 @@ int watch(const CommandLine& line, const JobOptions& options, const std::string&
 int submit(const CommandLine& line, const JobOptions& options) {
   auto submission = load_submission(options.submission);
   if (!submission) return kUsage;
-  wire::Envelope message;
-  *message.mutable_submit_job() = std::move(*submission);
-  const bool measures = wants_profiles(options.submission);
-  const auto answer =
-      ask_coordinator(line.config, std::move(message), measures ? kWhileMeasuring : kWhilePlanning);
-  if (!answer) return fail(kLonghaul, answer.error());
-  const auto& id = answer->accepted().job_id();
-  if (options.json) {
-    std::cout << nlohmann::json{{"event", "submitted"}, {"job", id}}.dump() << std::endl;
-  } else {
-    std::cout << "submitted as " << id << std::endl;
-  }
+  std::string id;
+  const int code =
+      submit_job(line, std::move(*submission),
+                 {.json = options.json, .measures = wants_profiles(options.submission)}, id);
+  if (code != kDone) return code;
   return options.watch ? watch(line, options, id) : kDone;
 }
 
@@ -88,31 +76,13 @@ int why(const CommandLine& line, const JobOptions& options) {
   return print_status(line, options, render_why);
 }
 
-// Cancel and export: the coordinator accepts, and the job's events say the rest.
-int order(const CommandLine& line, const JobOptions& options, wire::Envelope message,
-          const char* done) {
-  const auto answer = ask_coordinator(line.config, std::move(message));
-  if (!answer) return fail(kLonghaul, answer.error());
-  if (options.json) {
-    std::cout << nlohmann::json{{"event", done}, {"job", options.id}}.dump() << '\n';
-  } else {
-    std::cout << options.id << ": " << done << '\n';
-  }
-  return kDone;
-}
-
 int cancel(const CommandLine& line, const JobOptions& options) {
-  wire::Envelope message;
-  message.mutable_cancel_job()->set_job_id(options.id);
-  return order(line, options, std::move(message), "cancelled");
+  return cancel_job(line, options.id, {.json = options.json});
 }
 
 int export_model(const CommandLine& line, const JobOptions& options) {
-  wire::Envelope message;
-  message.mutable_export_job()->set_job_id(options.id);
-  message.mutable_export_job()->set_directory(
-      std::filesystem::absolute(options.directory).string());
-  return order(line, options, std::move(message), "export asked for");
+  return export_job(line, options.id, std::filesystem::absolute(options.directory),
+                    {.json = options.json});
 }
 
 using Action = int (*)(const CommandLine&, const JobOptions&);
@@ -161,8 +131,10 @@ void add_job_commands(CommandLine& line) {
                     [](const CommandLine& l, const JobOptions& o) { return watch(l, o, o.id); });
   command->add_option("--summary", options->summary, "write what it came to, as JSON")
       ->type_name("FILE");
-  with_id("cancel", "stop a job", cancel);
-  command = with_id("export", "have a job that trains write its model as it is now", export_model);
+  with_id("cancel", "stop a job; returns when its nodes are free", cancel);
+  command =
+      with_id("export", "have a job that trains write its model as it is now, and wait for that",
+              export_model);
   command->add_option("directory", options->directory, "a Hugging Face folder, on stage 0's node")
       ->required()
       ->type_name("DIR");

@@ -35,31 +35,41 @@ RunSession::RunSession(Options options)
 
 int RunSession::run() {
   signals_.emplace(loop_, [this](const std::string& name) { on_stop_signal(name); });
-  if (!options_.log.empty()) {
-    log_.open(options_.log, std::ios::app);
-    if (!log_) {
-      print_error(kLonghaul,
-                  fmt::format("cannot write {}: choose another --log", options_.log.string()));
-      return kUsage;
-    }
-  }
-  if (std::error_code error; std::filesystem::is_directory(options_.summary, error)) {
-    print_error(kLonghaul, fmt::format("{}: a folder; --summary wants a file's name",
-                                       options_.summary.string()));
+  if (!check_output("--log", options_.log) || !check_output("--summary", options_.summary)) {
     return kUsage;
   }
-  if (const auto folder = options_.summary.parent_path();
-      !folder.empty() && !std::filesystem::is_directory(folder)) {
-    print_error(kLonghaul,
-                fmt::format("{}: no such folder; choose another --summary", folder.string()));
-    return kUsage;
-  }
-  if (preflight() && start_fleet()) loop_.run();
+  if (preflight() && open_log() && start_fleet()) loop_.run();
   progress_.finish();
   client_.reset();
   fleet_.reset();
   if (!error_.empty()) print_error(kLonghaul, error_);
   return code_.value_or(kFailed);
+}
+
+// Whether the file could be written, as far as can be told without making it.
+bool RunSession::check_output(const char* option, const std::filesystem::path& file) {
+  std::error_code ignored;
+  const auto folder = file.parent_path();
+  if (std::filesystem::is_directory(file, ignored)) {
+    print_error(kLonghaul,
+                fmt::format("{}: a folder; {} wants a file's name", file.string(), option));
+  } else if (!folder.empty() && !std::filesystem::is_directory(folder, ignored)) {
+    print_error(kLonghaul,
+                fmt::format("{}: no such folder; choose another {}", folder.string(), option));
+  } else {
+    return true;
+  }
+  return false;
+}
+
+// Once the input has passed: what is refused leaves no file behind.
+bool RunSession::open_log() {
+  if (options_.log.empty()) return true;
+  log_.open(options_.log, std::ios::app);
+  if (log_) return true;
+  code_ = kUsage;
+  error_ = fmt::format("cannot write {}: choose another --log", options_.log.string());
+  return false;
 }
 
 // Data, tokenizer, weights and checkpoints as a worker on this host will find them.

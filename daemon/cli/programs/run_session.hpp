@@ -24,7 +24,7 @@ class RunSession {
  public:
   struct Options {
     wire::SubmitJob submission;
-    LocalFleet::Options fleet;  // but for its callbacks
+    LocalFleet::Options fleet;      // but for its callbacks
     std::filesystem::path summary;  // empty: none
     std::filesystem::path log;      // of the whole fleet; empty: none
     ProgressStyle style = ProgressStyle::kLines;
@@ -36,7 +36,9 @@ class RunSession {
   int run();
 
  private:
+  static bool check_output(const char* option, const std::filesystem::path& file);
   bool preflight();
+  bool open_log();
   bool start_fleet();
   void on_nodes_ready();
   void on_accepted(const std::string& job_id);

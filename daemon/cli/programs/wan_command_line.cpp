@@ -20,7 +20,7 @@ CLI::Option* add_wan_options(CLI::App& command, WanOptions& options) {
       ->check(CLI::Range(0.0, 1e6));
   depends(command.add_option("--trace", options.trace, "how the network changes over time"))
       ->type_name("FILE");
-  depends(command.add_option("--wan-seed,--seed", options.seed, "of losses and jitter"));
+  depends(command.add_option("--wan-seed", options.seed, "of losses and jitter"));
   return sites;
 }
 

@@ -12,7 +12,7 @@
 
 namespace longhaul::daemon {
 
-// --sites, --bandwidth-scale, --delay-scale, --trace and --seed; returns that of --sites.
+// --sites, --bandwidth-scale, --delay-scale, --trace and --wan-seed; returns that of --sites.
 CLI::Option* add_wan_options(CLI::App& command, WanOptions& options);
 
 // How a process comes into a site. The paths lead to namespaces as long as longhaul-wan lives.

@@ -35,7 +35,7 @@ TEST_CASE("check: keys that tell no kind, or two, need --kind") {
   const TemporaryFolder folder;
   const std::string_view expected =
       "$/f.yaml: its keys do not tell what kind of file it is; give --kind job, coordinator, node, "
-      "client, fleet or profile";
+      "client, fleet, profile or graph";
   CHECK(outcome(folder, "") == expected);
   CHECK(outcome(folder, "colour: red\n") == expected);
   CHECK(outcome(folder, "peers: [\n").starts_with("$/f.yaml:2:1: not valid YAML: "));
@@ -53,9 +53,25 @@ TEST_CASE("check: a job's model is looked into") {
         "$/f.yaml: $/config.json: model_type 'llama' is not supported; gpt2 is");
 }
 
+TEST_CASE("check: an operator graph is checked as one") {
+  const TemporaryFolder folder;
+  const std::string example = longhaul::tests::read_file(
+      std::filesystem::path(LONGHAUL_SOURCE_DIR) / "deploy/examples/gated_convolution/graph.json");
+  CHECK(outcome(folder, example) == "graph");
+  CHECK(outcome(folder, R"({"name": "a", "operators": []})").starts_with("$/f.yaml: "));
+  std::string cyclic = example;
+  const std::string tokens = R"("inputs": ["tokens"])";
+  const auto at = cyclic.find(tokens);
+  REQUIRE(at != std::string::npos);
+  cyclic.replace(at, tokens.size(), R"("inputs": ["nobody"])");
+  CHECK(outcome(folder, cyclic).find("'nobody'") != std::string::npos);
+  CHECK(outcome(folder, R"({"operators": [], "colour": 1})").find("colour") != std::string::npos);
+}
+
 TEST_CASE("check: every kind has a name") {
-  for (const FileKind kind : {FileKind::kJob, FileKind::kCoordinator, FileKind::kNode,
-                              FileKind::kClient, FileKind::kFleet, FileKind::kProfile}) {
+  for (const FileKind kind :
+       {FileKind::kJob, FileKind::kCoordinator, FileKind::kNode, FileKind::kClient,
+        FileKind::kFleet, FileKind::kProfile, FileKind::kGraph}) {
     CHECK(file_kind(file_kind_name(kind)) == kind);
   }
   CHECK_FALSE(file_kind("boat"));

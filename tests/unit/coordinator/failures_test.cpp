@@ -33,8 +33,7 @@ TEST_CASE("coordinator: a node that saw its worker killed is believed before a p
   CHECK(fleet.job(id).state() == wire::TRAINING);
   fleet.live(milliseconds(1000), {"node-1", "node-2", "node-3"});
   CHECK(fleet.job(id).state() == wire::FAILED);
-  CHECK(fleet.job(id).failure().message() ==
-        "stage 1 (node-2): the worker was killed by signal 9");
+  CHECK(fleet.job(id).failure().message() == "stage 1 (node-2): the worker was killed by signal 9");
   CHECK(fleet.commands("node-3").back().has_stop());
 }
 
@@ -53,7 +52,7 @@ TEST_CASE("coordinator: a failure is one line however the worker words it") {
   Fleet fleet(1);
   fleet.hello_all();
   const auto id = fleet.submit(1);
-  fleet.failed(0, wire::Failure::RESOURCE, 
+  fleet.failed(0, wire::Failure::RESOURCE,
                "out of memory\nat here\tthere" + std::string(5000, 'x'));
   const auto message = fleet.job(id).failure().message();
   CHECK(message.find('\n') == std::string::npos);
@@ -212,7 +211,20 @@ TEST_CASE("coordinator: refusals of a submission say what is wrong and start not
   auto elsewhere = make_submission(1);
   elsewhere.mutable_job()->mutable_data()->add_nodes("node-l");
   CHECK(refusal(elsewhere).message() ==
-        "data.nodes: 'node-l' is no node of this fleet; did you mean 'node-1'?");
+        "data.nodes: there is no node 'node-l'; known: node-1; did you mean 'node-1'?");
+  wire::SubmitJob planned = make_submission(1);
+  auto& plan = *planned.mutable_plan();
+  plan.set_schedule("1f1b");
+  plan.set_micro_batches(2);
+  plan.set_micro_batch_size(2);
+  auto& stage = *plan.add_stages();
+  stage.set_device("cpu");
+  stage.set_threads(1);
+  for (const auto& op : planned.graph().operators()) stage.add_operators(op.id());
+  stage.set_has_data(true);
+  stage.set_node("paris");
+  CHECK(refusal(planned).message() == "plan: stage 0: there is no node 'paris'; known: node-1");
+  CHECK(refusal(planned).kind() == wire::Failure::CONFIGURATION);
   fleet.hello("node-1", {}, 1000);
   CHECK(refusal(make_submission(1)).kind() == wire::Failure::RESOURCE);
   fleet.hello("node-2");

@@ -78,9 +78,12 @@ TEST_CASE("profiles: one node of a kind measures the model, once, and then the j
   CHECK(fleet.started("node-1").empty());
   // A job that needs no profile does not get a node that measures.
   CHECK(fleet.submit(2).find("node-1 measures a model") != std::string::npos);
+  CHECK(fleet.node("node-1").state() == wire::READY);
+  CHECK(fleet.node("node-1").reason() == "measures a model");
 
   answer(fleet, "node-1");
   CHECK(outcome(fleet, request) == "job-1");
+  CHECK(fleet.node("node-1").reason().empty());
   const auto job = fleet.job("job-1");
   CHECK(job.plan().planner() == "auto");
   CHECK(job.plan().stages_size() == 2);

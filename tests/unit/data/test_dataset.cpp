@@ -10,6 +10,9 @@
 
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -17,6 +20,7 @@
 namespace longhaul::compnode {
 namespace {
 
+namespace fs = std::filesystem;
 using testing::Folder;
 using testing::source;
 using Ids = std::vector<std::int64_t>;
@@ -178,6 +182,27 @@ TEST_CASE("dataset: what cannot be data is refused with the way out") {
   data = source(folder, {tokens});
   data.set_token_bits(8);
   CHECK(error_of(data).find("token_bits is 8") != std::string::npos);
+}
+
+TEST_CASE("dataset: a source that is refused leaves no cache, or one that was there as it was") {
+  Folder folder;
+  const fs::path cache = folder.path() / "a/cache";
+  const auto refused = [&](const std::string& file) {
+    auto data = source(folder, {file});
+    data.set_cache(cache.string());
+    CHECK_FALSE(error_of(data).empty());
+  };
+  const std::string short_text = folder.write("a.txt", "the");
+  const std::string bad_record = folder.write("a.jsonl", "{\"text\": 7}\n");
+  refused(short_text);
+  CHECK_FALSE(fs::exists(folder.path() / "a"));
+  refused(bad_record);
+  CHECK_FALSE(fs::exists(folder.path() / "a"));
+  fs::create_directories(cache);
+  std::ofstream(cache / "other.tokens") << "of another job";
+  refused(bad_record);
+  const auto entries = std::distance(fs::directory_iterator(cache), fs::directory_iterator());
+  CHECK(entries == 1);
 }
 
 TEST_CASE("dataset: fingerprints agree exactly when the sequences do") {
