@@ -71,8 +71,8 @@ OtherNeeds other_needs(const Graph& graph, Plan plan, proto::StageIndex stage,
   return needs;
 }
 
-std::string remedies(const Graph& graph, const Plan& plan, const MemoryOptions& memory,
-                     const MemoryEstimate& need, const OtherNeeds& other) {
+std::string remedies(const Graph& graph, const Plan& plan, const MemoryEstimate& need,
+                     const OtherNeeds& other) {
   std::vector<std::string> ways;
   if (plan.stages.size() < graph.operators.size()) ways.emplace_back("use more nodes");
   if (plan.micro_batch_size > 1) ways.emplace_back("a smaller training.micro_batch");
@@ -80,24 +80,23 @@ std::string remedies(const Graph& graph, const Plan& plan, const MemoryOptions& 
   if (other.in_bf16 < need.total()) {
     ways.emplace_back("training.precision bf16");
   }
-  if (memory.checkpoints) ways.emplace_back("checkpoint.every 0");
   ways.emplace_back("a shorter data.sequence_length");
   ways.emplace_back("a node with more memory");
   return fmt::format("{}", fmt::join(ways, ", or "));
 }
 
 proto::Error does_not_fit(const Graph& graph, const Plan& plan, std::size_t index,
-                          const MemoryOptions& memory, const MemoryEstimate& need,
-                          const OtherNeeds& other, std::uint64_t capacity) {
+                          const MemoryEstimate& need, const OtherNeeds& other,
+                          std::uint64_t capacity) {
   const proto::Stage& stage = plan.stages[index];
-  return {proto::ErrorKind::kResource,
-          fmt::format("stage {} (operators {} to {}) needs {} of memory, and device {} of node {} "
-                      "has {}: {}; {}",
-                      index, proto::quoted(graph.operators[stage.operators.front().value].id),
-                      proto::quoted(graph.operators[stage.operators.back().value].id),
-                      human_bytes(need.total()), proto::quoted(stage.device),
-                      proto::quoted(stage.node), human_bytes(capacity), describe(need),
-                      remedies(graph, plan, memory, need, other))};
+  return {
+      proto::ErrorKind::kResource,
+      fmt::format("stage {} (operators {} to {}) needs {} of memory, and device {} of node {} "
+                  "has {}: {}; {}",
+                  index, proto::quoted(graph.operators[stage.operators.front().value].id),
+                  proto::quoted(graph.operators[stage.operators.back().value].id),
+                  human_bytes(need.total()), proto::quoted(stage.device), proto::quoted(stage.node),
+                  human_bytes(capacity), describe(need), remedies(graph, plan, need, other))};
 }
 
 proto::Result<void> check_memory(const Graph& graph, const Plan& plan,
@@ -106,7 +105,7 @@ proto::Result<void> check_memory(const Graph& graph, const Plan& plan,
   for (std::uint32_t s = 0; s < plan.stages.size(); ++s) {
     const MemoryEstimate need = estimate_memory(graph, plan, proto::StageIndex{s}, shapes, memory);
     if (need.total() > candidates[s].memory_bytes) {
-      return does_not_fit(graph, plan, s, memory, need,
+      return does_not_fit(graph, plan, s, need,
                           other_needs(graph, plan, proto::StageIndex{s}, shapes, memory),
                           candidates[s].memory_bytes);
     }

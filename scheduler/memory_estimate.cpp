@@ -44,7 +44,6 @@ void add_parameters(const proto::Graph& graph, const proto::Plan& plan, proto::S
   estimate.parameters = owned * (options.precision == proto::Precision::kBf16 ? 6 : 4);
   estimate.gradients = used * 4;
   estimate.optimizer = owned * 8;
-  estimate.snapshot = options.checkpoints ? owned * 12 : 0;
 }
 
 // What the exchange of tied gradients holds at once (compnode/worker/tied_gradients.hpp).
@@ -116,7 +115,7 @@ std::uint64_t MemoryEstimate::total() const {
   const std::uint64_t micro_batches =
       saturating_sum(activations, saturating_sum(workspace, boundary));
   std::uint64_t sum = std::max(micro_batches, exchange);
-  for (const std::uint64_t part : {parameters, gradients, optimizer, snapshot}) {
+  for (const std::uint64_t part : {parameters, gradients, optimizer}) {
     sum = saturating_sum(sum, part);
   }
   return sum;
@@ -167,13 +166,12 @@ std::string describe(const MemoryEstimate& estimate) {
                         human_bytes(estimate.kept_for_weights_per_micro_batch));
   return fmt::format(
       "parameters {}, gradients {}, optimizer {}, activations {} ({} micro-batch{} of {}{}), "
-      "workspace {}, boundary {}{}{}",
+      "workspace {}, boundary {}{}",
       human_bytes(estimate.parameters), human_bytes(estimate.gradients),
       human_bytes(estimate.optimizer), human_bytes(estimate.activations), forwarded,
       forwarded == 1 ? "" : "es", human_bytes(estimate.saved_per_micro_batch), awaiting,
       human_bytes(estimate.workspace), human_bytes(estimate.boundary),
-      estimate.exchange == 0 ? "" : ", or exchange " + human_bytes(estimate.exchange),
-      estimate.snapshot == 0 ? "" : ", checkpoint snapshot " + human_bytes(estimate.snapshot));
+      estimate.exchange == 0 ? "" : ", or exchange " + human_bytes(estimate.exchange));
 }
 
 }  // namespace longhaul::scheduler

@@ -13,6 +13,8 @@ namespace longhaul::scheduler {
 
 // Bytes of tensors at the stage's peak within a training step. E: elements of the parameters that
 // the stage uses, each once; U: elements over all uses, a tied parameter once per operator.
+// Checkpoints add nothing: they are written from masters and moments as they lie there, while the
+// next step computes, and its update waits until they have been read.
 struct MemoryEstimate {
   std::uint64_t parameters = 0;  // 4 E (fp32 masters), and 2 E for the bf16 copies under bf16
   std::uint64_t gradients = 0;   // 4 U
@@ -30,9 +32,6 @@ struct MemoryEstimate {
   // left: 4 bytes per element for each use there (received), and once more for the sum of the first
   // two uses where both are here. What is sent is not copied.
   std::uint64_t exchange = 0;
-  // 12 E where the job writes checkpoints: the copy of masters and moments that is written while
-  // training goes on.
-  std::uint64_t snapshot = 0;
 
   // Micro-batches at the schedule's worst moment: with their forward done or running, and their
   // weight gradients not done.
@@ -47,7 +46,6 @@ struct MemoryEstimate {
 
 struct MemoryOptions {
   proto::Precision precision = proto::Precision::kFp32;
-  bool checkpoints = false;  // the job writes some
 };
 
 // `shapes` as infer_shapes gives them for the plan's micro-batch. Sums saturate.

@@ -28,7 +28,7 @@ struct WorkloadOperator {
   std::vector<std::size_t> inputs;  // operators before it
   bool needs_data = false;          // reads tokens, targets, images
   double flops = 0.0;               // forward and backward
-  double state_bytes = 0.0;         // parameters, gradients, optimizer, copies for checkpoints
+  double state_bytes = 0.0;         // parameters, gradients, optimizer
   double parameter_bytes = 0.0;     // fp32, for the exchange of tied gradients
   double saved_bytes = 0.0;         // kept between forward and backward
   double workspace_bytes = 0.0;     // while it runs

@@ -17,7 +17,6 @@ constexpr double kMaster = 4.0;     // bytes of a parameter in fp32
 constexpr double kGradient = 4.0;   // of its gradient
 constexpr double kMoments = 8.0;    // of AdamW's state
 constexpr double kBf16Copy = 2.0;   // of what is computed with under bf16
-constexpr double kSnapshot = 12.0;  // of the copy that a checkpoint is written from
 
 struct Traffic {  // bytes that an operator reads and writes
   double inputs = 0.0;
@@ -28,7 +27,6 @@ struct Traffic {  // bytes that an operator reads and writes
 double bytes_per_element(const MemoryOptions& memory) {
   double bytes = kMaster + kMoments;
   if (memory.precision == proto::Precision::kBf16) bytes += kBf16Copy;
-  if (memory.checkpoints) bytes += kSnapshot;
   return bytes;
 }
 

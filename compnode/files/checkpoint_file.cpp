@@ -32,12 +32,49 @@ std::optional<std::size_t> checksum_position(std::string_view header) {
   return digits;
 }
 
-std::string checksum_of(std::string_view header_without, std::span<const NamedTensor> ordered) {
-  std::vector<std::uint64_t> parts{proto::checksum(std::as_bytes(std::span(header_without)))};
-  for (const NamedTensor& tensor : ordered) {
-    parts.push_back(proto::checksum(tensor.view.bytes));
+// Over the header without its digits and the tensors, in the file's order.
+class FileChecksum {
+ public:
+  explicit FileChecksum(std::string_view header_without)
+      : parts_{proto::checksum(std::as_bytes(std::span(header_without)))} {}
+
+  void add(std::uint64_t tensor) { parts_.push_back(tensor); }
+  [[nodiscard]] std::string digits() const {
+    return fmt::format("{:016x}", proto::checksum(std::as_bytes(std::span(parts_))));
   }
-  return fmt::format("{:016x}", proto::checksum(std::as_bytes(std::span(parts))));
+
+ private:
+  std::vector<std::uint64_t> parts_;
+};
+
+std::vector<const OwnedTensor*> in_file_order(const std::vector<OwnedTensor>& tensors) {
+  std::vector<const OwnedTensor*> ordered;
+  for (const OwnedTensor& tensor : tensors) {
+    LONGHAUL_ASSERT(tensor.view.dtype == Dtype::kF32);  // so that names alone decide
+    ordered.push_back(&tensor);
+  }
+  std::ranges::sort(ordered, {}, &OwnedTensor::name);
+  return ordered;
+}
+
+// Appends the tensor and returns its checksum.
+proto::Result<std::uint64_t> append(AtomicFile& file, const OwnedTensor& tensor) {
+  proto::Checksum checksum;
+  std::uint64_t bytes = 0;
+  proto::Result<void> written;
+  const auto take = [&](std::span<const std::byte> piece) {
+    bytes += piece.size();
+    checksum.add(piece);
+    if (written) written = file.append(piece);
+  };
+  if (tensor.read) {
+    if (const auto read = tensor.read(take); !read) return read.error();
+  } else {
+    take(tensor.view.bytes);
+  }
+  if (!written) return written.error();
+  LONGHAUL_ASSERT(bytes == byte_count(tensor.view));
+  return checksum.value();
 }
 
 Metadata to_metadata(const CheckpointInfo& info, StagePlace place) {
@@ -113,21 +150,33 @@ std::filesystem::path stage_file_path(const std::filesystem::path& directory, st
 }
 
 proto::Result<std::filesystem::path> write_stage_file(const std::filesystem::path& directory,
-                                                      const StageSnapshot& snapshot) {
-  std::vector<NamedTensor> tensors;
-  for (const OwnedTensor& tensor : snapshot.tensors) tensors.push_back({tensor.name, tensor.view});
-  tensors = file_order(tensors);
-  std::string header =
-      render_safetensors_header(tensors, to_metadata(snapshot.info, snapshot.place));
+                                                      const StageSnapshot& snapshot,
+                                                      const std::function<void()>& on_read) {
+  const std::vector<const OwnedTensor*> ordered = in_file_order(snapshot.tensors);
+  std::vector<NamedTensor> named;
+  for (const OwnedTensor* tensor : ordered) named.push_back({tensor->name, tensor->view});
+  const std::string header =
+      render_safetensors_header(named, to_metadata(snapshot.info, snapshot.place));
   const auto digits = checksum_position(header);
   LONGHAUL_ASSERT(digits.has_value());
-  header.replace(*digits, kNoChecksum.size(), checksum_of(header, tensors));
 
   const auto path = stage_file_path(directory, snapshot.info.step, snapshot.place);
   if (const auto folder = make_folders(path.parent_path()); !folder) return folder.error();
-  if (const auto written = write_safetensors_parts(path, header, tensors); !written) {
-    return written.error();
+  auto file = AtomicFile::create(path);
+  if (!file) return file.error();
+  if (const auto done = file->append(std::as_bytes(std::span(header))); !done) return done.error();
+  FileChecksum checksum(header);
+  for (const OwnedTensor* tensor : ordered) {
+    const auto of_tensor = append(*file, *tensor);
+    if (!of_tensor) return of_tensor.error();
+    checksum.add(*of_tensor);
   }
+  const std::string found = checksum.digits();
+  if (const auto done = file->overwrite(*digits, std::as_bytes(std::span(found))); !done) {
+    return done.error();
+  }
+  on_read();
+  if (const auto done = file->commit(); !done) return done.error();
   return path;
 }
 
@@ -166,7 +215,11 @@ proto::Result<void> StageFile::verify() const {
   for (const auto& [name, view] : file_.tensors()) tensors.push_back({name, view});
   const auto digits = checksum_position(header);
   if (digits) header.replace(*digits, kNoChecksum.size(), kNoChecksum);
-  if (!digits || checksum_of(header, file_order(tensors)) != checksum_) {
+  FileChecksum checksum(header);
+  for (const NamedTensor& tensor : file_order(tensors)) {
+    checksum.add(proto::checksum(tensor.view.bytes));
+  }
+  if (!digits || checksum.digits() != checksum_) {
     return proto::configuration_error(
         fmt::format("{}: its checksum does not match: the file is damaged", path_.string()));
   }

@@ -8,7 +8,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,11 +46,17 @@ struct StagePlace {
   bool operator==(const StagePlace&) const = default;
 };
 
-// A tensor and whatever keeps its bytes alive and unchanged.
+// A tensor and whatever keeps its bytes alive.
 struct OwnedTensor {
+  using Take = std::function<void(std::span<const std::byte>)>;
+
   std::string name;  // state_name(...)
-  TensorView view;
+  TensorView view;   // without bytes where `read` gives them
   std::shared_ptr<const void> owner;
+  // For bytes that this process cannot address: gives them in order, in pieces that last as long as
+  // the call of `take`, or says why it cannot. Called at most once, on the writer's thread; must
+  // not throw. Empty: they are the view's.
+  std::function<proto::Result<void>(const Take& take)> read{};
 };
 
 struct StageSnapshot {
@@ -65,10 +73,13 @@ struct StageSnapshot {
 [[nodiscard]] std::filesystem::path stage_file_path(const std::filesystem::path& directory,
                                                     std::uint64_t step, StagePlace place);
 
-// Writes the snapshot's file, atomically, and returns its path; makes the folders. Errors are
-// kResource and name the path.
+// Writes the snapshot's file, atomically, and returns its path; makes the folders. `on_read` is
+// called, unless writing fails before, when every tensor has been read: from then on they may
+// change, while the file is still to be synced. Errors are kResource and name the path, or are
+// those of a `read`.
 [[nodiscard]] proto::Result<std::filesystem::path> write_stage_file(
-    const std::filesystem::path& directory, const StageSnapshot& snapshot);
+    const std::filesystem::path& directory, const StageSnapshot& snapshot,
+    const std::function<void()>& on_read = [] {});
 
 // A stage's file, open. `verify` reads all of it against its checksum; before that only the header
 // is checked.

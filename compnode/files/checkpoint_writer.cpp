@@ -26,7 +26,13 @@ void CheckpointWriter::submit(StageSnapshot snapshot) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return queue_.size() < options_.capacity; });
   queue_.push_back(std::move(snapshot));
+  ++unread_;
   changed_.notify_all();
+}
+
+void CheckpointWriter::wait_until_read() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return unread_ == 0; });
 }
 
 void CheckpointWriter::drain() {
@@ -39,22 +45,34 @@ void CheckpointWriter::run() {
   while (true) {
     changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
     if (queue_.empty()) return;
-    {
-      const StageSnapshot snapshot = std::move(queue_.front());
-      queue_.pop_front();
-      writing_ = true;
-      changed_.notify_all();
-      lock.unlock();
-      done_(snapshot.info.step, write(snapshot));
-    }
+    StageSnapshot snapshot = std::move(queue_.front());
+    queue_.pop_front();
+    writing_ = true;
+    changed_.notify_all();
+    lock.unlock();
+    const std::uint64_t step = snapshot.info.step;
+    done_(step, write(std::move(snapshot)));
     lock.lock();
     writing_ = false;
     changed_.notify_all();
   }
 }
 
-proto::Result<std::filesystem::path> CheckpointWriter::write(const StageSnapshot& snapshot) const {
-  auto path = write_stage_file(options_.directory, snapshot);
+// Lets go of the tensors, and of whoever waits to change them.
+void CheckpointWriter::on_read(StageSnapshot& snapshot) {
+  snapshot.tensors.clear();
+  const std::lock_guard lock(mutex_);
+  --unread_;
+  changed_.notify_all();
+}
+
+proto::Result<std::filesystem::path> CheckpointWriter::write(StageSnapshot snapshot) {
+  bool read = false;
+  auto path = write_stage_file(options_.directory, snapshot, [&] {
+    read = true;
+    on_read(snapshot);
+  });
+  if (!read) on_read(snapshot);
   if (!path || options_.keep == 0) return path;
   const auto pruned = prune_checkpoints(
       options_.directory, {.keep = options_.keep, .newest = snapshot.info.step});

@@ -33,21 +33,27 @@ class CheckpointWriter {
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
-  // Takes the snapshot; its owners are released on the writer's thread once it is written. Waits
-  // while `capacity` snapshots are queued: call it on a thread that may wait.
+  // Takes the snapshot, whose tensors must not change before wait_until_read() returns; its owners
+  // are released on the writer's thread once they are read. Waits while `capacity` snapshots are
+  // queued: call it on a thread that may wait.
   void submit(StageSnapshot snapshot);
+  // Waits until the tensors of every snapshot submitted have been read, or could not be written.
+  // Syncing the files to disk goes on behind it.
+  void wait_until_read();
   // Waits until every snapshot submitted has been reported.
   void drain();
 
  private:
   void run();
-  [[nodiscard]] proto::Result<std::filesystem::path> write(const StageSnapshot& snapshot) const;
+  [[nodiscard]] proto::Result<std::filesystem::path> write(StageSnapshot snapshot);
+  void on_read(StageSnapshot& snapshot);
 
   const Options options_;
   const Done done_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<StageSnapshot> queue_;
+  std::size_t unread_ = 0;  // snapshots that are queued or being read
   bool writing_ = false;
   bool stopping_ = false;
   std::thread thread_;  // last: starts when everything else is there

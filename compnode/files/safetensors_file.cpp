@@ -5,6 +5,7 @@
 #include "proto/assert.hpp"
 
 #include <algorithm>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -51,12 +52,7 @@ proto::Result<void> write_safetensors(const std::filesystem::path& path,
                                       const Metadata& metadata) {
   const std::vector<NamedTensor> ordered = file_order(tensors);
   for (const NamedTensor& tensor : ordered) LONGHAUL_ASSERT(bytes_fit_shape(tensor.view));
-  return write_safetensors_parts(path, render_safetensors_header(ordered, metadata), ordered);
-}
-
-proto::Result<void> write_safetensors_parts(const std::filesystem::path& path,
-                                            std::string_view header,
-                                            std::span<const NamedTensor> ordered) {
+  const std::string header = render_safetensors_header(ordered, metadata);
   auto file = AtomicFile::create(path);
   if (!file) return file.error();
   if (const auto written = file->append(std::as_bytes(std::span(header))); !written) {

@@ -11,7 +11,6 @@
 #include <map>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace longhaul::compnode {
@@ -48,10 +47,5 @@ class SafetensorsFile {
 [[nodiscard]] proto::Result<void> write_safetensors(const std::filesystem::path& path,
                                                     std::span<const NamedTensor> tensors,
                                                     const Metadata& metadata);
-
-// The same from a header rendered before, for tensors in the order of that header.
-[[nodiscard]] proto::Result<void> write_safetensors_parts(const std::filesystem::path& path,
-                                                          std::string_view header,
-                                                          std::span<const NamedTensor> ordered);
 
 }  // namespace longhaul::compnode

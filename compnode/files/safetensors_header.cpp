@@ -121,7 +121,7 @@ std::string render_safetensors_header(std::span<const NamedTensor> tensors,
   std::uint64_t offset = 0;
   // Appended by hand: ordered_json looks a key up by going through all of them.
   for (const NamedTensor& tensor : tensors) {
-    const std::uint64_t end = offset + tensor.view.bytes.size();
+    const std::uint64_t end = offset + byte_count(tensor.view);
     text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
                         text.size() > 1 ? "," : "", nlohmann::json(tensor.name).dump(),
                         dtype_name(tensor.view.dtype), fmt::join(tensor.view.shape, ","), offset,

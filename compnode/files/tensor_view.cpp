@@ -43,6 +43,11 @@ void convert(std::span<const std::byte> bytes, std::span<float> out, Convert to_
 
 }  // namespace
 
+std::uint64_t byte_count(const TensorView& view) {
+  const auto elements = static_cast<std::uint64_t>(proto::element_count(view.shape));
+  return elements * dtype_bits(view.dtype) / 8;
+}
+
 TensorView f32_view(proto::Shape shape, std::span<const float> values) {
   return {Dtype::kF32, std::move(shape), std::as_bytes(values)};
 }

@@ -6,6 +6,7 @@
 #include "proto/graph.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -19,6 +20,9 @@ struct TensorView {
   proto::Shape shape;  // extents >= 0; [] is a scalar
   std::span<const std::byte> bytes;
 };
+
+// What the tensor's shape takes in its dtype, whether `bytes` are there or not.
+[[nodiscard]] std::uint64_t byte_count(const TensorView& view);
 
 // A view of fp32 values, shape unchecked against their number.
 [[nodiscard]] TensorView f32_view(proto::Shape shape, std::span<const float> values);

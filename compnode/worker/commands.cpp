@@ -3,6 +3,7 @@
 
 #include "compnode/data/split_bin.hpp"
 #include "compnode/data/unigram.hpp"
+#include "compnode/execution/blas.hpp"
 #include "compnode/execution/torch.hpp"
 #include "compnode/worker/preparation.hpp"
 #include "compnode/worker/standard_input.hpp"
@@ -51,7 +52,9 @@ double matrix_rate(at::ScalarType type) {
 
 int preflight_command() {
   const auto submission = message_from_standard_input<wire::SubmitJob>();
-  const Preflight findings = preflight(submission);
+  Preflight findings = preflight(submission);
+  const std::string advice = cuda_devices().empty() ? advice_on(blas_in_use()) : std::string();
+  if (!advice.empty()) findings.notes.push_back(advice);
   for (const std::string& note : findings.notes) std::cerr << "warning: " << note << '\n';
   for (const proto::Error& error : findings.errors) std::cerr << error.message << '\n';
   return findings.errors.empty() ? 0 : 2;
@@ -74,7 +77,12 @@ int probe_command(bool quick) {
                        {"description", device.description},
                        {"memory_bytes", device.memory_bytes}});
   }
-  const Json answer{{"torch", torch_version()}, {"cpu", cpu}, {"cuda", devices}};
+  const Blas blas = blas_in_use();
+  Json answer{{"torch", torch_version()},
+              {"blas", {{"name", blas.name}, {"file", blas.file}, {"reference", blas.reference}}},
+              {"cpu", cpu},
+              {"cuda", devices}};
+  if (const std::string advice = advice_on(blas); !advice.empty()) answer["warning"] = advice;
   std::cout << answer.dump(2) << '\n';
   return 0;
 }

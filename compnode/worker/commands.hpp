@@ -12,8 +12,10 @@ namespace longhaul::compnode {
 [[nodiscard]] int preflight_command();
 
 // Devices of this host with measured matrix-product rates, as JSON on standard output:
-// {"torch", "cpu": {"description", "threads", "memory_bytes", "fp32_gflops", "bf16_gflops"},
-//  "cuda": [{"name", "description", "memory_bytes"}]}. `quick` leaves the measurements out.
+// {"torch", "blas": {"name", "file", "reference"},
+//  "cpu": {"description", "threads", "memory_bytes", "fp32_gflops", "bf16_gflops"},
+//  "cuda": [{"name", "description", "memory_bytes"}]}, and a "warning" where the BLAS is slow.
+// `quick` leaves the measurements out.
 [[nodiscard]] int probe_command(bool quick);
 
 // wire::ProfileRequest on standard input; writes a profile, JSON of the form that

@@ -1,6 +1,7 @@
 // Loads data, weights and checkpoints for one stage.
 #include "compnode/worker/preparation.hpp"
 
+#include "compnode/execution/blas.hpp"
 #include "compnode/files/atomic_folder.hpp"
 #include "compnode/files/checkpoint_store.hpp"
 #include "compnode/files/model_export.hpp"
@@ -159,6 +160,8 @@ Result<std::unique_ptr<PreparedStage>> prepare(const wire::Assignment& assignmen
       ParameterStore::Options{stage->device, stage->precision, true});
   stage->optimizer = std::make_unique<AdamW>(*stage->parameters, stage->job.training().optimizer());
   if (auto loaded = load_state(*stage); !loaded) return loaded.error();
+  const std::string advice = stage->device.is_cpu() ? advice_on(blas_in_use()) : std::string();
+  if (!advice.empty()) stage->notes.push_back(advice);
   return stage;
 }
 

@@ -3,6 +3,7 @@
 
 #include "compnode/files/graph_fingerprint.hpp"
 #include "compnode/files/model_export.hpp"
+#include "compnode/worker/failure.hpp"
 #include "compnode/worker/resume_notes.hpp"
 #include "proto/assert.hpp"
 #include "proto/pipeline_schedule.hpp"
@@ -39,6 +40,36 @@ struct Mean {
 // The numbers that stages exchange at the end of a step; then LinkControl's, then one squared norm
 // per owned parameter.
 enum StepNumber : std::size_t { kLossSum, kExportRequested, kHoldoutSequences, kFirstOfLinks };
+
+// Of a device's tensor, copied at once: 16 MiB.
+constexpr std::int64_t kPieceElements = 1 << 22;
+
+// For a checkpoint: the tensor itself, not a copy of it; from a device in pieces, read when they
+// are written.
+OwnedTensor state_of(std::string name, const proto::Shape& shape, const at::Tensor& tensor) {
+  const auto owner = std::make_shared<const at::Tensor>(tensor);
+  OwnedTensor state{std::move(name), f32_view(shape, {}), owner};
+  if (tensor.device().is_cpu()) {
+    LONGHAUL_ASSERT(tensor.is_contiguous());
+    state.view =
+        f32_view(shape, {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())});
+    return state;
+  }
+  state.read = [owner](const OwnedTensor::Take& take) -> proto::Result<void> {
+    try {
+      const at::Tensor flat = owner->view({-1});
+      for (std::int64_t first = 0; first < flat.numel(); first += kPieceElements) {
+        const std::int64_t count = std::min(kPieceElements, flat.numel() - first);
+        const at::Tensor piece = flat.narrow(0, first, count).to(at::kCPU);
+        take({static_cast<const std::byte*>(piece.data_ptr()), piece.nbytes()});
+      }
+    } catch (...) {
+      return error_of(std::current_exception());
+    }
+    return {};
+  };
+  return state;
+}
 
 }  // namespace
 
@@ -161,6 +192,7 @@ void TrainingLoop::run_step(std::uint64_t step) {
   if (training.clip_norm() > 0.0) {
     update.gradient_scale = std::min(1.0, training.clip_norm() / (end.gradient_norm + 1e-6));
   }
+  if (checkpoints_) checkpoints_->wait_until_read();
   stage_.optimizer->apply(update);
   stage_.parameters->zero_gradients();
   synchronize(stage_.device);
@@ -390,12 +422,7 @@ void TrainingLoop::checkpoint(std::uint64_t steps_done) {
   snapshot.place = {stage_.stage.value, stage_count()};
   const auto add = [&](StateRole role, const proto::Parameter& parameter,
                        const at::Tensor& tensor) {
-    auto copy =
-        std::make_shared<at::Tensor>(tensor.to(at::kCPU, tensor.scalar_type(), false, true));
-    const std::span<const float> values(copy->data_ptr<float>(),
-                                        static_cast<std::size_t>(copy->numel()));
-    snapshot.tensors.push_back(
-        {state_name(role, parameter.name), f32_view(parameter.shape, values), copy});
+    snapshot.tensors.push_back(state_of(state_name(role, parameter.name), parameter.shape, tensor));
   };
   for (std::size_t i = 0; i < stage_.parameters->parameters().size(); ++i) {
     const StageParameter& entry = stage_.parameters->parameters()[i];

@@ -84,8 +84,7 @@ scheduler::Candidate candidate(const wire::Job& job, const wire::NodeInfo& node)
 }
 
 scheduler::MemoryOptions memory_options(const wire::Job& job) {
-  return {.precision = proto::precision_kind(job.training().precision()).value(),
-          .checkpoints = job.checkpoint().every() > 0};
+  return {.precision = proto::precision_kind(job.training().precision()).value()};
 }
 
 // A plan that was made before, on nodes that are free, in the job's micro-batches.

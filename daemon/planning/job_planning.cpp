@@ -323,7 +323,7 @@ proto::Result<PlanningCase> planning_case(const wire::SubmitJob& submission,
   const auto sizes = sizes_of(job, options);
   if (!sizes) return sizes.error();
   PlanningCase planning;
-  planning.memory = {.precision = precision, .checkpoints = job.checkpoint().every() > 0};
+  planning.memory = {.precision = precision};
   planning.sequence = job.data().sequence_length();
   for (const std::uint32_t size : *sizes) {
     auto workload =

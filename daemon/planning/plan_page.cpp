@@ -244,15 +244,14 @@ struct MemoryPart {
   std::uint64_t bytes;
 };
 
-std::array<MemoryPart, 6> parts_of(const StageRow& row) {
+std::array<MemoryPart, 5> parts_of(const StageRow& row) {
   const scheduler::MemoryEstimate& memory = row.memory;
-  const std::uint64_t named = memory.parameters + memory.gradients + memory.optimizer +
-                              memory.activations + memory.snapshot;
+  const std::uint64_t named =
+      memory.parameters + memory.gradients + memory.optimizer + memory.activations;
   return {{{{"parameters", "#4477aa"}, memory.parameters},
            {{"gradients", "#66ccee"}, memory.gradients},
            {{"optimizer", "#228833"}, memory.optimizer},
            {{"activations", "#ccbb44"}, memory.activations},
-           {{"checkpoint", "#aa3377"}, memory.snapshot},
            {{"workspace and boundaries", "#bbbbbb"},
             row.memory_bytes - std::min(named, row.memory_bytes)}}};
 }

@@ -115,8 +115,7 @@ Json stage_json(const StageRow& row) {
             {"activations", memory.activations},
             {"workspace", memory.workspace},
             {"boundary", memory.boundary},
-            {"exchange", memory.exchange},
-            {"snapshot", memory.snapshot}}}};
+            {"exchange", memory.exchange}}}};
 }
 
 Json link_json(const PlanReport& report, const LinkRow& row) {

@@ -91,8 +91,8 @@ MemoryEstimate scaled(const MemoryEstimate& estimate, double factor, double acti
     return static_cast<std::uint64_t>(std::ceil(static_cast<double>(bytes) * by));
   };
   MemoryEstimate made = estimate;
-  for (std::uint64_t* bytes : {&made.parameters, &made.gradients, &made.optimizer, &made.snapshot,
-                               &made.exchange, &made.workspace, &made.boundary}) {
+  for (std::uint64_t* bytes : {&made.parameters, &made.gradients, &made.optimizer, &made.exchange,
+                               &made.workspace, &made.boundary}) {
     *bytes = part(*bytes, factor);
   }
   made.activations = part(made.activations, factor * activations);

@@ -174,7 +174,6 @@ MemoryEstimate spread_memory(const GroupCosts& costs, const std::vector<std::siz
   made.parameters = part(whole.parameters, share(kept_parameters, parameters));
   made.gradients = part(whole.gradients, share(gradients, parameters));
   made.optimizer = part(whole.optimizer, share(optimizer, parameters));
-  made.snapshot = part(whole.snapshot, share(optimizer, parameters));
   made.exchange = part(whole.exchange, share(gradients, parameters));
   made.activations = part(whole.activations, std::min(1.0, share(kept, saved)));
   made.workspace =

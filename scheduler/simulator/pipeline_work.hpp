@@ -24,7 +24,7 @@ struct StageTime {
 
 // Bytes; see scheduler/memory_walk.hpp.
 struct StageMemory {
-  double resident = 0.0;         // parameters, gradients, optimizer, snapshot, boundaries
+  double resident = 0.0;         // parameters, gradients, optimizer, boundaries
   double saved = 0.0;            // of a micro-batch between its forward and its backward
   double forward_peak = 0.0;     // of a micro-batch during its forward
   double backward_peak = 0.0;    // of a micro-batch during its backward, what was saved included

@@ -2,9 +2,13 @@
 """The commands that train nothing: config, data, generate, keys, probe."""
 import array
 import json
+import os
+import re
 import unittest
 
 from longhaul import SystemTest, ROOT
+
+FAKE_BLAS = os.environ.get("LONGHAUL_FAKE_BLAS", str(ROOT / "build/release/tests/system/libblas.so"))
 
 
 class Commands(SystemTest):
@@ -71,6 +75,21 @@ class Commands(SystemTest):
         answer = self.ask("probe", "--quick")
         self.assertGreaterEqual(answer["cpu"]["threads"], 1)
         self.assertRegex(answer["torch"], r"^\d+\.\d+")
+        self.assertFalse(answer["blas"]["reference"], str(answer["blas"]))
+        self.assertNotIn("warning", answer)
+        self.assertIn(answer["blas"]["name"], self.call("probe", "--quick").out)
+
+    def test_a_blas_that_is_slow_is_named_with_what_to_install(self):
+        os.environ["LD_PRELOAD"] = FAKE_BLAS
+        self.addCleanup(os.environ.pop, "LD_PRELOAD")
+        blas = self.ask("probe", "--quick")["blas"]
+        self.assertTrue(blas["reference"], str(blas))
+        expected = (rf"warning: LibTorch multiplies matrices with the reference BLAS \({re.escape(blas['file'])}\), "
+                    r"many times slower than OpenBLAS: apt-get install libopenblas0-pthread\n")
+        self.assertRegex(self.call("probe", "--quick").err, expected)
+        done = self.call("run", self.write_job(self.job(steps=1)), "--nodes", 2)
+        self.assertEqual(done.code, 0, str(done))
+        self.assertEqual(len(re.findall(expected, done.out + done.err)), 1, str(done))
 
 
 if __name__ == "__main__":

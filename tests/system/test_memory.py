@@ -6,8 +6,8 @@ from longhaul import SystemTest
 
 
 class Memory(SystemTest):
-    def peaks(self, batch, nodes=2, **changes):
-        job = self.job(steps=3, batch=batch, micro_batch=2) | changes
+    def peaks(self, batch, nodes=2, steps=3, **changes):
+        job = self.job(steps=steps, batch=batch, micro_batch=2) | changes
         job["model"] = {"config": self.write_config(n_embd=128, vocab_size=1024, n_positions=128)}
         job["data"] |= {"sequence_length": 128, "holdout": 0.0}
         job["data"]["train"] = [self.write_tokens(count=40000, vocabulary=1024)]
@@ -22,6 +22,21 @@ class Memory(SystemTest):
 
     def test_peak_is_within_a_tenth_of_the_estimate(self):
         self.assert_as_estimated(self.peaks(batch=16), 0.1)
+
+    def test_checkpoints_need_no_memory_of_their_own(self):
+        """They are written, while the next step computes, from parameters and moments as they lie there."""
+        for nodes in (2, 3):
+            without = self.peaks(batch=8, nodes=nodes, steps=6)
+            for every in (1, 3):
+                stages = self.peaks(batch=8, nodes=nodes, steps=6,
+                                    checkpoint={"every": every, "directory": f"out{nodes}{every}"})
+                for before, after in zip(without, stages):
+                    self.assertLessEqual(abs(after["peak_memory_bytes"] - before["peak_memory_bytes"]),
+                                         0.01 * before["peak_memory_bytes"])
+                    self.assertEqual(after["estimated_memory_bytes"], before["estimated_memory_bytes"])
+                self.assert_as_estimated(stages, 0.1)
+                written = sorted(path.name for path in (self.folder / f"out{nodes}{every}").iterdir())
+                self.assertEqual(written[-1], "step-00000006")
 
     def test_a_tied_embedding_that_outweighs_the_rest_changes_nothing(self):
         """Its gradients cross between the stages while memory is at its peak, or near it."""

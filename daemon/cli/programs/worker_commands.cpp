@@ -111,8 +111,12 @@ int probe(const CommandLine& line, const WorkerOptions& options) {
     return kDone;
   }
   const Json& cpu = answer->at("cpu");
-  std::cout << fmt::format("LibTorch  {}\ncpu       {}, {} threads, {}", plain(answer->at("torch")),
-                           plain(cpu.at("description")), plain(cpu.at("threads")),
+  std::cout << fmt::format("LibTorch  {}\n", plain(answer->at("torch")));
+  if (answer->contains("blas")) {
+    std::cout << fmt::format("BLAS      {}\n", plain(answer->at("blas").at("name")));
+  }
+  std::cout << fmt::format("cpu       {}, {} threads, {}", plain(cpu.at("description")),
+                           plain(cpu.at("threads")),
                            format_bytes(cpu.at("memory_bytes").get<std::uint64_t>()));
   if (cpu.contains("fp32_gflops")) {
     std::cout << fmt::format(", {:.0f} GFLOP/s in fp32, {:.0f} in bf16",
@@ -124,6 +128,9 @@ int probe(const CommandLine& line, const WorkerOptions& options) {
     std::cout << fmt::format("{:<9} {}, {}\n", plain(device.at("name")),
                              plain(device.at("description")),
                              format_bytes(device.at("memory_bytes").get<std::uint64_t>()));
+  }
+  if (answer->contains("warning")) {
+    std::cerr << fmt::format("longhaul: warning: {}\n", plain(answer->at("warning")));
   }
   return kDone;
 }

@@ -104,6 +104,45 @@ TEST_CASE("checkpoint: every stage finds its state again, whatever the number of
   }
 }
 
+// The snapshot, with bytes that come in pieces of 100, and fail in the tensor `broken`.
+StageSnapshot in_pieces(StageSnapshot snapshot, std::size_t broken) {
+  for (std::size_t i = 0; i < snapshot.tensors.size(); ++i) {
+    OwnedTensor& tensor = snapshot.tensors[i];
+    tensor.read = [bytes = tensor.view.bytes, fails = i == broken](
+                      const OwnedTensor::Take& take) mutable -> proto::Result<void> {
+      while (!bytes.empty()) {
+        const std::size_t size = std::min<std::size_t>(100, bytes.size());
+        take(bytes.first(size));
+        bytes = bytes.subspan(size);
+        if (fails) return proto::Error{proto::ErrorKind::kResource, "device lost"};
+      }
+      return {};
+    };
+    tensor.view.bytes = {};
+  }
+  return snapshot;
+}
+
+TEST_CASE("checkpoint: tensors that come in pieces make the same file, or none") {
+  const ScratchFolder folder;
+  const Run run;
+  run.write(folder / "whole", 50, 1);
+  const auto snapshot = run.snapshot(50, {});
+  bool read = false;
+  REQUIRE(write_stage_file(folder / "pieces", in_pieces(snapshot, snapshot.tensors.size()),
+                           [&] { read = true; }));
+  CHECK(read);
+  CHECK(test::read_bytes(stage_file_path(folder / "pieces", 50, {})) ==
+        test::read_bytes(stage_file_path(folder / "whole", 50, {})));
+  read = false;
+  const auto failed =
+      write_stage_file(folder / "none", in_pieces(snapshot, 3), [&] { read = true; });
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error().message == "device lost");
+  CHECK_FALSE(read);
+  CHECK(std::filesystem::is_empty(step_folder_path(folder / "none", 50)));
+}
+
 TEST_CASE("checkpoint: the same state gives the same bytes") {
   const ScratchFolder folder;
   const Run run;

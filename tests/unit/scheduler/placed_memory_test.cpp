@@ -34,8 +34,7 @@ Case random_case(std::uint64_t seed) {
                          .value(),
             .problem = {},
             .memory = {}};
-  made.memory = {.precision = seed % 2 == 0 ? proto::Precision::kFp32 : proto::Precision::kBf16,
-                 .checkpoints = seed % 5 == 0};
+  made.memory = {.precision = seed % 2 == 0 ? proto::Precision::kFp32 : proto::Precision::kBf16};
   PlanningProblem& problem = made.problem;
   for (const std::int64_t batch : {1, 2}) {
     problem.workloads.push_back(
