@@ -57,6 +57,7 @@ OwnedTensor state_of(std::string name, const proto::Shape& shape, const at::Tens
   }
   state.read = [owner](const OwnedTensor::Take& take) -> proto::Result<void> {
     try {
+      compute_beside_others(owner->device());
       const at::Tensor flat = owner->view({-1});
       for (std::int64_t first = 0; first < flat.numel(); first += kPieceElements) {
         const std::int64_t count = std::min(kPieceElements, flat.numel() - first);
