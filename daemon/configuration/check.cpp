@@ -44,12 +44,12 @@ const MappingDescription& description(FileKind kind) {
   LONGHAUL_ASSERT(false);
 }
 
-// No other kind of file has operators.
+// Of other kinds only a profile has operators, and it names its schema.
 bool is_graph(const std::filesystem::path& file) {
   const auto text = read_text(file, kMaxGraphBytes);
   if (!text) return false;
   const auto document = nlohmann::json::parse(*text, nullptr, false);
-  return document.is_object() && document.contains("operators");
+  return document.is_object() && document.contains("operators") && !document.contains("schema");
 }
 
 // The kind that knows the most of the file's keys; of kinds alike, the one with the fewest keys

@@ -68,6 +68,12 @@ TEST_CASE("check: an operator graph is checked as one") {
   CHECK(outcome(folder, R"({"operators": [], "colour": 1})").find("colour") != std::string::npos);
 }
 
+TEST_CASE("check: a profile is no graph, though it has operators too") {
+  const TemporaryFolder folder;
+  CHECK(outcome(folder, R"({"schema": 1, "kind": "cpu", "operators": [], "colour": 1})")
+            .find("Protobuf") == std::string::npos);
+}
+
 TEST_CASE("check: every kind has a name") {
   for (const FileKind kind :
        {FileKind::kJob, FileKind::kCoordinator, FileKind::kNode, FileKind::kClient,
