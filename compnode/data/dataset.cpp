@@ -97,7 +97,8 @@ proto::Result<TokenStream> open_text(const wire::DataSource& source,
   return cached_tokens(source, *tokenizer, options.progress);
 }
 
-// The token cache, if it was not there before: a source that is refused leaves none.
+// Takes a token cache that was not there before back, unless it is kept: a source that is refused
+// leaves none, nor does one that somebody no longer waits for.
 class NewCache {
  public:
   explicit NewCache(std::filesystem::path folder) : folder_(std::move(folder)) {
@@ -106,7 +107,10 @@ class NewCache {
     folders_.expect(folder_);
   }
 
-  void take_back() const {
+  NewCache(const NewCache&) = delete;
+  NewCache& operator=(const NewCache&) = delete;
+  ~NewCache() {
+    if (kept_) return;
     std::error_code error;
     if (is_new_) {
       std::filesystem::directory_iterator entry(folder_, error);
@@ -120,9 +124,12 @@ class NewCache {
     folders_.remove_empty();
   }
 
+  void keep() { kept_ = true; }
+
  private:
   std::filesystem::path folder_;
   bool is_new_ = false;
+  bool kept_ = false;
   NewFolders folders_;
 };
 
@@ -147,9 +154,9 @@ proto::Result<void> TokenDataset::check(const wire::DataSource& source,
 
 proto::Result<TokenDataset> TokenDataset::open(const wire::DataSource& source, Options options) {
   LONGHAUL_ASSERT(options.vocabulary_size > 0);
-  const NewCache cache(source.cache());
+  NewCache cache(source.cache());
   auto opened = open_checked(source, options);
-  if (!opened) cache.take_back();
+  if (opened) cache.keep();
   return opened;
 }
 

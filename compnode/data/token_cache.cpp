@@ -209,19 +209,14 @@ proto::Result<TokenStream> cached_tokens(const wire::DataSource& source, const T
           proto::ErrorKind::kResource,
           fmt::format("{}: the token cache cannot be made: {}", folder.string(), error.message())};
     }
-    const fs::path lock_file = folder / (key + ".lock");
-    const auto lock = FileLock::wait_for(lock_file);
+    const auto lock = FileLock::wait_for(folder / (key + ".lock"));
     if (!lock) return lock.error();
     finished = open_finished(path, token_bits);  // by another process, while this one waited
     if (!finished) {
       const auto made = make_tokens(path, token_bits, [&](TokenFile& file) {
         return write_tokens(*sources, tokenizer, source.text_field(), file, progress);
       });
-      if (!made) {
-        // Who waits for the lock, or locks a new file, comes to the same error.
-        fs::remove(lock_file, error);
-        return made.error();
-      }
+      if (!made) return made.error();
       finished = open_finished(path, token_bits);
     }
   }

@@ -31,12 +31,6 @@ std::optional<Number> take_number(std::string_view& text, std::string_view prefi
   return value;
 }
 
-std::optional<std::uint64_t> step_of(std::string_view name) {
-  if (name.size() < kStepPrefix.size() + kStepDigits) return std::nullopt;
-  const auto step = take_number<std::uint64_t>(name, kStepPrefix);
-  return name.empty() ? step : std::nullopt;
-}
-
 std::optional<StagePlace> place_of(std::string_view name) {
   const auto stage = take_number<std::uint32_t>(name, "stage-");
   if (!stage) return std::nullopt;
@@ -57,9 +51,9 @@ proto::Result<StageFiles> open_set(const std::filesystem::path& directory, std::
     auto file = StageFile::open(path);
     if (!file) return file.error();
     if (file->place() != place || file->info().step != step) {
-      return proto::configuration_error(fmt::format(
-          "{}: was written as stage {} of {} at step {}: the file was renamed", path.string(),
-          file->place().stage, file->place().stages, file->info().step));
+      return proto::configuration_error(
+          fmt::format("{}: was written as stage {} of {} at step {}: the file was renamed",
+                      path.string(), file->place().stage, file->place().stages, file->info().step));
     }
     if (!files.empty() && file->info() != files.front().info()) {
       return proto::configuration_error(
@@ -72,8 +66,13 @@ proto::Result<StageFiles> open_set(const std::filesystem::path& directory, std::
 
 }  // namespace
 
-proto::Result<std::vector<std::uint64_t>> checkpoint_steps(
-    const std::filesystem::path& directory) {
+std::optional<std::uint64_t> step_of(std::string_view name) {
+  if (name.size() < kStepPrefix.size() + kStepDigits) return std::nullopt;
+  const auto step = take_number<std::uint64_t>(name, kStepPrefix);
+  return name.empty() ? step : std::nullopt;
+}
+
+proto::Result<std::vector<std::uint64_t>> checkpoint_steps(const std::filesystem::path& directory) {
   std::vector<std::uint64_t> steps;
   std::error_code error;
   std::filesystem::directory_iterator entries(directory, error);

@@ -6,12 +6,17 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 namespace longhaul::compnode {
 
 // The files of one "of-N" set, by stage.
 using StageFiles = std::vector<StageFile>;
+
+// Of a step's folder, by its name; none: it is no such folder.
+[[nodiscard]] std::optional<std::uint64_t> step_of(std::string_view name);
 
 // One entry per "of-N" set in the step's folder, N ascending: all its files, which agree on
 // everything but the stage, or why the set is not complete. Only headers are checked.

@@ -44,10 +44,10 @@ proto::Result<void> check_fit(const TensorMap& tensors, const proto::Graph& grap
         return proto::configuration_error(fmt::format("{} is missing", proto::quoted(name)));
       }
       if (found->second.dtype != Dtype::kF32 || found->second.shape != parameter.shape) {
-        return proto::configuration_error(fmt::format(
-            "{} is {} {}, the model's parameter F32 {}", proto::quoted(name),
-            dtype_name(found->second.dtype), shape_text(found->second.shape),
-            shape_text(parameter.shape)));
+        return proto::configuration_error(
+            fmt::format("{} is {} {}, the model's parameter F32 {}", proto::quoted(name),
+                        dtype_name(found->second.dtype), shape_text(found->second.shape),
+                        shape_text(parameter.shape)));
       }
     }
   }
@@ -69,8 +69,7 @@ proto::Result<Checkpoint> open_step(const std::filesystem::path& directory, std:
 
 }  // namespace
 
-proto::Result<Checkpoint> make_checkpoint(std::vector<StageFile> files,
-                                          const proto::Graph& graph) {
+proto::Result<Checkpoint> make_checkpoint(std::vector<StageFile> files, const proto::Graph& graph) {
   if (files.front().info().graph != fingerprint(graph)) {
     return proto::configuration_error("it is of another model or of other model settings");
   }
@@ -117,12 +116,17 @@ proto::Result<FoundCheckpoint> open_latest(const std::filesystem::path& director
   if (!found || found->checkpoint) return found;
   std::string reasons;
   for (const SkippedStep& skipped : found->skipped) {
-    reasons += fmt::format("{} step {}: {}", reasons.empty() ? "" : ";", skipped.step,
-                           skipped.reason);
+    reasons +=
+        fmt::format("{} step {}: {}", reasons.empty() ? "" : ";", skipped.step, skipped.reason);
   }
-  return proto::configuration_error(
-      fmt::format("{}: holds no checkpoint to continue from{}{}", directory.string(),
-                  reasons.empty() ? "" : ":", reasons));
+  // What a run prints is a step's own folder, in the one that is wanted here.
+  const auto named = directory.has_filename() ? directory : directory.parent_path();
+  const bool is_step = step_of(named.filename().string()).has_value();
+  return proto::configuration_error(fmt::format(
+      "{}: holds no checkpoint to continue from{}{}{}", directory.string(),
+      reasons.empty() ? "" : ":", reasons,
+      is_step ? fmt::format(": it is one step's folder; give {}", named.parent_path().string())
+              : ""));
 }
 
 }  // namespace longhaul::compnode

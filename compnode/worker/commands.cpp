@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -48,11 +49,22 @@ double matrix_rate(at::ScalarType type) {
   return 2.0 * kSize * kSize * kSize / best_s / 1e9;
 }
 
+volatile std::sig_atomic_t stop_asked = 0;
+struct Stopped {};
+
 }  // namespace
 
 int preflight_command() {
+  for (const int number : {SIGTERM, SIGINT}) std::signal(number, [](int) { stop_asked = 1; });
   const auto submission = message_from_standard_input<wire::SubmitJob>();
-  Preflight findings = preflight(submission);
+  Preflight findings;
+  try {
+    findings = preflight(submission, [] {
+      if (stop_asked != 0) throw Stopped();
+    });
+  } catch (const Stopped&) {
+    return 1;  // whoever asked says so
+  }
   const std::string advice = cuda_devices().empty() ? advice_on(blas_in_use()) : std::string();
   if (!advice.empty()) findings.notes.push_back(advice);
   for (const std::string& note : findings.notes) std::cerr << "warning: " << note << '\n';

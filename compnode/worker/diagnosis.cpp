@@ -16,7 +16,8 @@ std::string TrainingLoop::numeric_advice(std::uint64_t step) const {
                                  ? fmt::format("check the weights in {}", stage_.job.model().from())
                                  : "a lower learning rate, a longer warm-up or clip_norm may help";
   const std::uint64_t every = stage_.job.checkpoint().every();
-  return advice + (every > 0 && step >= every ? ", and the last checkpoint is sound" : "");
+  return advice +
+         (every > 0 && step >= every ? ", from the last checkpoint, whose numbers are finite" : "");
 }
 
 proto::Error TrainingLoop::not_finite_loss(const Moment& moment) {

@@ -165,7 +165,7 @@ Result<std::unique_ptr<PreparedStage>> prepare(const wire::Assignment& assignmen
   return stage;
 }
 
-Preflight preflight(const wire::SubmitJob& submission) {
+Preflight preflight(const wire::SubmitJob& submission, const std::function<void()>& progress) {
   Preflight findings;
   std::vector<Error>& errors = findings.errors;
   const auto note = [&](const auto& result) {
@@ -202,8 +202,9 @@ Preflight preflight(const wire::SubmitJob& submission) {
   outputs.remove_empty();
   // What passes is tokenised now, into the cache: the rest of what can be wrong shows there.
   if (errors.empty()) {
-    note(TokenDataset::open(
-        job.data(), {.vocabulary_size = *vocabulary_size(*graph, *shapes), .progress = {}}));
+    note(TokenDataset::open(job.data(),
+                            {.vocabulary_size = *vocabulary_size(*graph, *shapes),
+                             .progress = [&](const TokenizingProgress&) { progress(); }}));
   }
   return findings;
 }

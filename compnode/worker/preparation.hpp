@@ -10,6 +10,7 @@
 #include "proto/plan.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,7 +50,10 @@ struct Preflight {
   std::vector<proto::Error> errors;
   std::vector<std::string> notes;
 };
-[[nodiscard]] Preflight preflight(const wire::SubmitJob& submission);
+// `progress` is called now and then while text is tokenised; what it throws ends that, and nothing
+// of it stays.
+[[nodiscard]] Preflight preflight(const wire::SubmitJob& submission,
+                                  const std::function<void()>& progress);
 
 // The size of the model's vocabulary: the number of logits, or of rows of the token embedding.
 // kConfiguration if the graph has neither.

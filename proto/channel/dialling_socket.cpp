@@ -54,7 +54,8 @@ void DiallingSocket::on_event(SocketEvent event) {
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
       return report(true, "");
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-      report(false, fmt::format("{} does not know this program's key: add {} to its allowed keys",
+      report(false, fmt::format("{} does not know this program's key: add {} to its "
+                                "allowed keys, a coordinator's `peers`",
                                 where, options_.keys.public_key));
       return redial_later();
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:

@@ -9,7 +9,9 @@ import termios
 import time
 import unittest
 
-from longhaul import SystemTest
+from longhaul import ROOT, SystemTest
+
+INPUTS = ROOT / "build/inputs"
 
 
 class Signals(SystemTest):
@@ -53,6 +55,26 @@ class Signals(SystemTest):
         done = running.finish()
         self.assertNotEqual(done.code, 0, str(done))
         self.assert_nothing_left()
+
+    def test_what_is_half_tokenised_is_taken_back(self):
+        text = (INPUTS / "text/moby-dick.txt").read_text(encoding="utf-8")
+        (self.folder / "text.txt").write_text(text * 100, encoding="utf-8")  # a few seconds' work
+        job = self.job() | {"model": {"config": self.write_config(vocab_size=50257)}}
+        job["data"] |= {"train": ["text.txt"], "tokenizer": str(INPUTS / "gpt2"), "cache": "made/cache"}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number.name):
+                running = self.start("run", self.write_job(job), "--nodes", 2)
+                deadline = time.monotonic() + 30
+                while not list(self.folder.glob("made/cache/*.partial-*")):
+                    self.assertLess(time.monotonic(), deadline)
+                    self.assertIsNone(running.process.poll())
+                    select.select([], [], [], 0.01)
+                os.killpg(running.process.pid, number)
+                done = running.finish()
+                self.assertEqual(done.code, 1, str(done))
+                self.assertEqual(done.err, f"longhaul: stopped by {number.name}\n")
+                self.assertFalse((self.folder / "made").exists())
+                self.assert_nothing_left()
 
     def test_a_reader_that_stalls_does_not_keep_a_run_from_stopping(self):
         running = self.running()

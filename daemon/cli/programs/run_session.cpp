@@ -210,7 +210,12 @@ void RunSession::on_stop_signal(const std::string& name) {
   const bool again = !stop_signal_.empty() || code_;
   stop_signal_ = name;
   output_.stop_waiting();
-  if (preflight_) preflight_->signal(SIGKILL);
+  if (preflight_) {  // it takes back what it has half written; nothing else runs yet
+    preflight_->signal(again ? SIGKILL : SIGTERM);
+    if (!code_) error_ = "stopped by " + name;
+    if (!code_) code_ = kFailed;
+    return;
+  }
   if (again && fleet_) fleet_->kill();  // the user has no patience
   if (again || job_id_.empty()) {
     end(kFailed, "stopped by " + name);

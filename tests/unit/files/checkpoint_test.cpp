@@ -281,6 +281,10 @@ TEST_CASE("checkpoint: nothing to continue from is an error with each step's rea
   std::filesystem::create_directory(folder / "step-00000020");
   CHECK(open_latest(folder.path(), run.graph).error().message ==
         nothing + ": step 20: it has no files of stages; step 10: it has no files of stages");
+  const auto step = folder / "step-00000010";
+  CHECK(open_latest(step, run.graph).error().message ==
+        step.string() + ": holds no checkpoint to continue from: it is one step's folder; give " +
+            folder.path().string());
 }
 
 TEST_CASE("fingerprint: operators and parameters count, names of the model do not") {
