@@ -30,9 +30,10 @@ proto::Result<std::unique_ptr<CoordinatorClient>> CoordinatorClient::open(
        .server_key = self->options_.coordinator.public_key,
        .keys = self->options_.keys,
        .on_message = [self](wire::Envelope message) { self->on_message(std::move(message)); },
-       .on_connection = [self](bool connected, const std::string& reason) {
-         self->on_connection(connected, reason);
-       }});
+       .on_connection =
+           [self](bool connected, const std::string& reason) {
+             self->on_connection(connected, reason);
+           }});
   if (!opened) return opened.error();
   client->client_ = std::move(*opened);
   return client;
@@ -141,19 +142,25 @@ proto::Result<ClientConfiguration> load_client(const std::filesystem::path& conf
   return std::move(*loaded);
 }
 
-proto::Result<wire::Envelope> ask_coordinator(const std::filesystem::path& config,
-                                              wire::Envelope message, Patience patience) {
+proto::Result<std::unique_ptr<CoordinatorClient>> open_client(zmq::context_t& context,
+                                                              boost::asio::io_context& loop,
+                                                              const std::filesystem::path& config,
+                                                              bool fail_without_connection) {
   const auto configuration = load_client(config);
   if (!configuration) return configuration.error();
   const auto keys = proto::load_key_pair(configuration->key);
   if (!keys) return keys.error();
+  return CoordinatorClient::open(context, loop,
+                                 {.coordinator = configuration->coordinator,
+                                  .keys = *keys,
+                                  .fail_without_connection = fail_without_connection});
+}
+
+proto::Result<wire::Envelope> ask_coordinator(const std::filesystem::path& config,
+                                              wire::Envelope message, Patience patience) {
   proto::Context context;
   boost::asio::io_context loop;
-  auto client =
-      CoordinatorClient::open(context.zmq(), loop,
-                              {.coordinator = configuration->coordinator,
-                               .keys = *keys,
-                               .fail_without_connection = !patience.for_connection});
+  auto client = open_client(context.zmq(), loop, config, !patience.for_connection);
   if (!client) return client.error();
   std::optional<proto::Result<wire::Envelope>> answer;
   (*client)->ask(std::move(message), patience.deadline, [&](proto::Result<wire::Envelope> how) {

@@ -72,6 +72,11 @@ class CoordinatorClient {
 // The user's file, or the default one where `config` is empty.
 [[nodiscard]] proto::Result<ClientConfiguration> load_client(const std::filesystem::path& config);
 
+// As the user's file says.
+[[nodiscard]] proto::Result<std::unique_ptr<CoordinatorClient>> open_client(
+    zmq::context_t& context, boost::asio::io_context& loop, const std::filesystem::path& config,
+    bool fail_without_connection = true);
+
 struct Patience {
   std::chrono::milliseconds deadline{15'000};
   bool for_connection = false;  // the coordinator may only just be starting

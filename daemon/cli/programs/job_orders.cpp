@@ -23,7 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 using Answered = proto::Result<wire::Envelope>;
 
-constexpr milliseconds kDeadline{15'000};
+constexpr milliseconds kDeadline = Patience().deadline;
 constexpr milliseconds kWhilePlanning{60'000};
 // The coordinator plans without profiles when they take too long.
 constexpr milliseconds kWhileMeasuring{400'000};
@@ -34,14 +34,8 @@ constexpr std::chrono::seconds kUntilFree{30};
 class Conversation {
  public:
   static proto::Result<std::unique_ptr<Conversation>> open(const CommandLine& line) {
-    const auto configuration = load_client(line.config);
-    if (!configuration) return configuration.error();
-    const auto keys = proto::load_key_pair(configuration->key);
-    if (!keys) return keys.error();
     auto conversation = std::make_unique<Conversation>();
-    auto client =
-        CoordinatorClient::open(conversation->context_.zmq(), conversation->loop_,
-                                {.coordinator = configuration->coordinator, .keys = *keys});
+    auto client = open_client(conversation->context_.zmq(), conversation->loop_, line.config);
     if (!client) return client.error();
     conversation->client_ = std::move(*client);
     return conversation;

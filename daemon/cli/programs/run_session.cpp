@@ -214,6 +214,10 @@ void RunSession::on_stop_signal(const std::string& name) {
     preflight_->signal(again ? SIGKILL : SIGTERM);
     if (!code_) error_ = "stopped by " + name;
     if (!code_) code_ = kFailed;
+    cancel_deadline_.expires_after(kCancelDeadline);
+    cancel_deadline_.async_wait([this](const boost::system::error_code& error) {
+      if (!error && preflight_) preflight_->signal(SIGKILL);
+    });
     return;
   }
   if (again && fleet_) fleet_->kill();  // the user has no patience
